@@ -1,0 +1,1 @@
+"""Pages, pictures and terminal tables for people: reads plain frames, knows neither Spark nor the encoder."""

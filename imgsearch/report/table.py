@@ -1,0 +1,72 @@
+"""A small aligned table for the terminal."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+
+from imgsearch.report.text import NOTHING, is_missing, shorten, visible
+
+MAX_WIDTH = 60
+
+
+def render_table(rows: list[dict[str, Any]] | pd.DataFrame, columns: Sequence[str] | None = None) -> str:
+    """Rows as aligned text: headings, a rule, one line a row; numbers to the right, text to the left.
+
+    ``columns`` names and orders what is shown (all of them where ``None``; a key that a row lacks shows as ``–``).
+    Whole numbers have thousands marked, floats four significant figures, cells are cut in the middle at 60
+    characters, control characters are spelt out. Widths count East Asian wide characters as two. No final newline.
+
+    >>> print(render_table([{"job": "embed", "rows": 12345}, {"job": "cluster", "rows": 7}], ["job", "rows"]))
+    job        rows
+    -------  ------
+    embed    12,345
+    cluster       7
+    """
+    records: list[dict[str, Any]] = rows.to_dict("records") if isinstance(rows, pd.DataFrame) else rows  # type: ignore[assignment]
+    if columns is None:
+        columns = (
+            list(rows.columns) if isinstance(rows, pd.DataFrame) else list(dict.fromkeys(k for r in rows for k in r))
+        )
+    if not columns:
+        return ""
+    drawn = [_column(name, [row.get(name) for row in rows]) for name in columns]
+    return "\n".join("  ".join(cells).rstrip() for cells in zip(*drawn, strict=True))
+
+
+def _column(name: str, values: list[Any]) -> list[str]:
+    """Heading, rule and cells of one column, padded to one width."""
+    cells = [visible(name), *(_cell(value) for value in values)]
+    width = max(_width(cell) for cell in cells)
+    present = [value for value in values if not is_missing(value)]
+    right = bool(present) and all(_is_number(value) for value in present)
+    padded = [" " * (width - _width(cell)) + cell if right else cell + " " * (width - _width(cell)) for cell in cells]
+    return [padded[0], "-" * width, *padded[1:]]
+
+
+def _is_number(value: object) -> bool:
+    return hasattr(value, "__float__") and not isinstance(value, (bool, str))
+
+
+def _cell(value: Any) -> str:
+    if is_missing(value):
+        return NOTHING
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S}"
+    if _is_number(value):
+        number = float(value)
+        if hasattr(value, "__index__"):
+            return f"{int(value):,}"
+        if number.is_integer() and abs(number) >= 1000:
+            return f"{number:,.0f}"
+        return f"{number:,.1f}" if abs(number) >= 1000 else f"{number:.4g}"
+    return shorten(visible(value), MAX_WIDTH)
+
+
+def _width(text: str) -> int:
+    """Columns that ``text`` takes in a terminal."""
+    return sum(0 if unicodedata.combining(ch) else 2 if unicodedata.east_asian_width(ch) in "WF" else 1 for ch in text)

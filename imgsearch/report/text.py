@@ -1,0 +1,120 @@
+"""Numbers and names as people read them: thousands, bytes, durations, and file names that may be hostile."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from datetime import datetime
+
+NOTHING = "–"
+
+
+def visible(text: object) -> str:
+    r"""``text`` with every control, bidirectional, surrogate and unassigned character spelt as an escape.
+
+    A file name may carry terminal escapes, a right-to-left override that turns ``gpj.exe`` round, or bytes that
+    were never UTF-8 (lone surrogates, which cannot even be written to a file). Whatever is shown goes through here.
+
+    >>> visible("a\x1b[31m\u202egpj.exe")
+    'a\\x1b[31m\\u202egpj.exe'
+    """
+    return "".join(
+        ch.encode("unicode_escape", "surrogatepass").decode("ascii") if unicodedata.category(ch)[0] == "C" else ch
+        for ch in str(text)
+    )
+
+
+def basename(path: str) -> str:
+    """The last element of a path or URI, or the whole where there is none.
+
+    >>> basename("s3://lake/photos/a.jpg"), basename("row-17")
+    ('a.jpg', 'row-17')
+    """
+    return path.replace("\\", "/").rstrip("/").rpartition("/")[2] or path
+
+
+def shorten(text: str, width: int = 48) -> str:
+    """``text`` cut in its middle, so that beginning and ending both stay.
+
+    >>> shorten("abcdefghij", 7)
+    'abc…hij'
+    """
+    if len(text) <= width:
+        return text
+    head = (width - 1 + 1) // 2
+    return text[:head] + "…" + text[len(text) - (width - 1 - head) :]
+
+
+def is_missing(value: object) -> bool:
+    """True for ``None``, NaN and pandas' ``NaT``/``NA``."""
+    if value is None or type(value).__name__ in ("NaTType", "NAType"):
+        return True
+    return isinstance(value, float) and math.isnan(value)
+
+
+def count(value: object) -> str:
+    """A whole number with thousands marked; ``–`` where missing.
+
+    >>> count(1234567), count(None)
+    ('1,234,567', '–')
+    """
+    if is_missing(value):
+        return NOTHING
+    number = float(value)  # type: ignore[arg-type]
+    return f"{round(number):,}" if math.isfinite(number) else str(number)
+
+
+def decimal(value: object, places: int = 3) -> str:
+    """A fixed number of places; ``–`` where missing.
+
+    >>> decimal(0.51239)
+    '0.512'
+    """
+    return NOTHING if is_missing(value) else f"{float(value):,.{places}f}"  # type: ignore[arg-type]
+
+
+def n_bytes(value: object) -> str:
+    """File sizes in decimal units, as disks are sold.
+
+    >>> n_bytes(512), n_bytes(48_200), n_bytes(2_500_000_000)
+    ('512 B', '48.2 kB', '2.5 GB')
+    """
+    if is_missing(value):
+        return NOTHING
+    size = float(value)  # type: ignore[arg-type]
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if abs(size) < 999.95 or unit == "TB":
+            break
+        size /= 1000
+    return f"{size:.0f} {unit}" if unit == "B" else f"{size:,.1f} {unit}"
+
+
+def duration(seconds: object) -> str:
+    """Seconds as ``0.4 s``, ``12 s``, ``3 min 05 s`` or ``2 h 07 min``.
+
+    >>> duration(0.42), duration(59.7), duration(7620)
+    ('0.4 s', '1 min 00 s', '2 h 07 min')
+    """
+    if is_missing(seconds):
+        return NOTHING
+    total = float(seconds)  # type: ignore[arg-type]
+    if total < 9.95:
+        return f"{total:.1f} s"
+    whole = round(total)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    minutes = round(total / 60)
+    return f"{minutes // 60:,} h {minutes % 60:02d} min"
+
+
+def moment(value: object) -> str:
+    """A date and time to the minute; anything that is not a datetime is shown as it is.
+
+    >>> moment(datetime(2026, 1, 2, 3, 4, 5))
+    '2026-01-02 03:04'
+    """
+    if is_missing(value):
+        return NOTHING
+    return value.strftime("%Y-%m-%d %H:%M") if isinstance(value, datetime) else visible(value)
