@@ -1,0 +1,201 @@
+"""The warehouse: Delta tables under a path or a catalog's schema, read and written by their ``TableSpec``."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from delta.tables import DeltaTable
+from pyspark.errors import AnalysisException
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from imgsearch.errors import UserError
+from imgsearch.tables import TableSpec
+
+CATALOG_NAME = re.compile(r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")
+
+
+@dataclass
+class Warehouse:
+    """One warehouse, and what this run has read from it and written to it (for ``runs``)."""
+
+    spark: SparkSession
+    location: str
+    is_catalog: bool
+    versions_read: dict[str, int] = field(default_factory=dict)
+    versions_written: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def open(cls, spark: SparkSession, location: str, create: bool = False) -> Warehouse:
+        """The warehouse at ``location``: ``catalog.schema``, or else a path.
+
+        Raises ``UserError`` where there is none and ``create`` is false.
+        """
+        is_catalog = bool(CATALOG_NAME.match(location)) and not Path(location).exists()
+        if is_catalog:
+            if create:
+                _refuse_unknown_catalog(spark, location)
+                spark.sql(f"CREATE SCHEMA IF NOT EXISTS {quoted(location)}")
+            elif not _schema_exists(spark, location):
+                raise UserError(f"--warehouse {location}: no such schema; run `./spark-submit.sh ingest` to make it")
+            return cls(spark, location, True)
+        resolved = absolute(location)
+        if not create and not _path_exists(spark, resolved):
+            raise UserError(f"--warehouse {location}: no such folder; run `./spark-submit.sh ingest` to make it")
+        return cls(spark, resolved, False)
+
+    def name(self, spec: TableSpec) -> str:
+        """The table as SQL names it."""
+        if self.is_catalog:
+            return quoted(f"{self.location}.{spec.name}")
+        return f"delta.`{self.location}/{spec.name}`"
+
+    def exists(self, spec: TableSpec) -> bool:
+        """Whether the table has been written."""
+        if self.is_catalog:
+            return self.spark.catalog.tableExists(f"{self.location}.{spec.name}")
+        return DeltaTable.isDeltaTable(self.spark, f"{self.location}/{spec.name}")
+
+    def read(self, spec: TableSpec) -> DataFrame:
+        """The table as it stands now; the version is noted. Raises ``UserError`` where it is missing or lacks columns."""
+        if not self.exists(spec):
+            raise UserError.no_table(spec.name, self.location, spec.job)
+        frame = self.spark.table(self.name(spec))
+        missing = [c for c in spec.columns if c not in frame.columns]
+        if missing:
+            raise UserError.lacks_columns(spec.name, missing, frame.columns, spec.job)
+        self.versions_read[spec.name] = self.version(spec)
+        return frame
+
+    def read_or_empty(self, spec: TableSpec) -> DataFrame:
+        """The table, or no rows of its columns where it has not been written."""
+        return self.read(spec) if self.exists(spec) else empty(self.spark, spec)
+
+    def append(self, spec: TableSpec, frame: DataFrame) -> None:
+        """Add rows that are known to be new."""
+        self._create(spec)
+        self._writer(spec, frame, "append")
+
+    def replace(self, spec: TableSpec, frame: DataFrame, where: str | None = None) -> None:
+        """Replace the whole table, or the rows for which ``where`` holds, in one commit."""
+        self._create(spec)
+        self._writer(spec, frame, "overwrite", where)
+
+    def merge(self, spec: TableSpec, frame: DataFrame, update: bool = True, delete: Column | None = None) -> None:
+        """Insert the rows whose key is new; with ``update``, bring changed rows up to date.
+
+        ``delete``: a condition on ``s`` (the rows given); rows for which it holds are removed, not written. Rows that
+        would not change are left alone, so a re-run commits nothing new to the files. ``*_at`` columns do not count as change.
+        """
+        self._create(spec)
+        same_key = " AND ".join(f"t.`{c}` <=> s.`{c}`" for c in spec.key)
+        merge = self.delta(spec).alias("t").merge(frame.alias("s"), same_key)
+        if spec.open:
+            merge = merge.withSchemaEvolution()
+        insert = None
+        if delete is not None:
+            merge = merge.whenMatchedDelete(delete)
+            insert = ~delete
+        if update:
+            known = self.spark.table(self.name(spec)).columns
+            watched = [c for c in frame.columns if c not in spec.key and not c.endswith("_at")]
+            changed = " OR ".join(f"NOT (t.`{c}` <=> s.`{c}`)" if c in known else f"s.`{c}` IS NOT NULL" for c in watched)
+            merge = merge.whenMatchedUpdateAll(changed) if changed else merge
+        merge = merge.whenNotMatchedInsertAll(insert) if insert is not None else merge.whenNotMatchedInsertAll()
+        try:
+            merge.execute()
+        except AnalysisException as e:
+            if not spec.open:
+                raise
+            reason = str(e).splitlines()[0]
+            raise UserError(f"table '{spec.name}' cannot take these columns: {reason}; rename or cast the column in the input") from e
+        self.versions_written[spec.name] = self.version(spec)
+
+    def delta(self, spec: TableSpec) -> DeltaTable:
+        """Delta's own handle."""
+        if self.is_catalog:
+            return DeltaTable.forName(self.spark, f"{self.location}.{spec.name}")
+        return DeltaTable.forPath(self.spark, f"{self.location}/{spec.name}")
+
+    def version(self, spec: TableSpec) -> int:
+        """The table's current Delta version."""
+        row = self.delta(spec).history(1).select("version").first()
+        return int(row["version"]) if row else -1
+
+    def folder(self) -> str:
+        """A folder of this warehouse for what is no table (MLlib's own models)."""
+        if not self.is_catalog:
+            return self.location
+        rows = self.spark.sql(f"DESCRIBE SCHEMA {quoted(self.location)}").collect()
+        return str(next(r[1] for r in rows if r[0].lower() in ("location", "namespace location")))
+
+    def _create(self, spec: TableSpec) -> None:
+        if not self.exists(spec):
+            self.spark.sql(f"CREATE TABLE IF NOT EXISTS {self.name(spec)} ({spec.ddl}) USING DELTA")
+
+    def _writer(self, spec: TableSpec, frame: DataFrame, mode: str, where: str | None = None) -> None:
+        schema = self.spark.table(self.name(spec)).schema
+        if not spec.open:
+            # Arrow and SQL both widen types (int → long); a table's are what its spec says.
+            frame = frame.select(*(F.col(f.name).cast(f.dataType).alias(f.name) for f in schema))
+        writer = frame.write.format("delta").mode(mode)
+        if spec.open:
+            writer = writer.option("mergeSchema", "true")
+        if where is not None:
+            writer = writer.option("replaceWhere", where)
+        if self.is_catalog:
+            writer.saveAsTable(f"{self.location}.{spec.name}")
+        else:
+            writer.save(f"{self.location}/{spec.name}")
+        self.versions_written[spec.name] = self.version(spec)
+
+
+def empty(spark: SparkSession, spec: TableSpec) -> DataFrame:
+    """No rows, with the spec's columns."""
+    return spark.createDataFrame([], T.StructType.fromDDL(_without_quotes(spec.ddl)))
+
+
+def read_any(spark: SparkSession, where: str) -> DataFrame | None:
+    """A Delta table by path or by name; ``None`` where there is none."""
+    if CATALOG_NAME.match(where) and not Path(where).exists():
+        return spark.table(where) if spark.catalog.tableExists(where) else None
+    path = absolute(where)
+    return spark.read.format("delta").load(path) if DeltaTable.isDeltaTable(spark, path) else None
+
+
+def absolute(path: str) -> str:
+    """A URI as it is; a local path made absolute, since executors and later runs stand in other folders."""
+    if re.match(r"^[A-Za-z][\w+.-]*:/", path):
+        return path.rstrip("/")
+    return str(Path(path).expanduser().absolute())
+
+
+def quoted(name: str) -> str:
+    """``a.b`` → ```a`.`b```."""
+    return ".".join(f"`{part}`" for part in name.split("."))
+
+
+def _without_quotes(ddl: str) -> str:
+    return re.sub(r"COMMENT\s+'(?:[^']|'')*'", "", ddl)
+
+
+def _schema_exists(spark: SparkSession, location: str) -> bool:
+    _refuse_unknown_catalog(spark, location)
+    return spark.catalog.databaseExists(location)
+
+
+def _refuse_unknown_catalog(spark: SparkSession, location: str) -> None:
+    catalog = location.split(".")[0]
+    if catalog != "spark_catalog" and spark.conf.get(f"spark.sql.catalog.{catalog}", None) is None:
+        raise UserError(
+            f"--warehouse {location}: Spark knows no catalog '{catalog}'; configure spark.sql.catalog.{catalog}, "
+            f"use spark_catalog.{location.split('.')[-1]}, or give a path (./{location})"
+        )
+
+
+def _path_exists(spark: SparkSession, path: str) -> bool:
+    hadoop = spark._jvm.org.apache.hadoop.fs.Path(path)  # type: ignore[union-attr]
+    return bool(hadoop.getFileSystem(spark._jsc.hadoopConfiguration()).exists(hadoop))
