@@ -27,11 +27,11 @@ def render_table(rows: list[dict[str, Any]] | pd.DataFrame, columns: Sequence[st
     embed    12,345
     cluster       7
     """
-    records: list[dict[str, Any]] = rows.to_dict("records") if isinstance(rows, pd.DataFrame) else rows  # type: ignore[assignment]
+    if isinstance(rows, pd.DataFrame):
+        columns = list(rows.columns) if columns is None else columns
+        rows = [dict(zip(rows.columns, values, strict=True)) for values in rows.itertuples(index=False, name=None)]
     if columns is None:
-        columns = (
-            list(rows.columns) if isinstance(rows, pd.DataFrame) else list(dict.fromkeys(k for r in rows for k in r))
-        )
+        columns = list(dict.fromkeys(name for row in rows for name in row))
     if not columns:
         return ""
     drawn = [_column(name, [row.get(name) for row in rows]) for name in columns]
