@@ -1,0 +1,178 @@
+"""Decoding: from a file's bytes to the (height, width, 3) uint8 array that a network takes.
+
+Small images are decoded as ``PIL.Image.open → exif_transpose → convert("RGB") → resize`` would, bit for bit. Images
+much larger than the network's input are reduced on the way: JPEG by the decoder itself (DCT scaling, to no less than
+twice the input), everything by whole factors (box averages, to no less than three times the input).
+
+Whatever is wrong with a file becomes ``ImageError``; a part of a picture is never returned as a picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile, JpegImagePlugin, TiffImagePlugin
+
+from imgsearch.core.formats import (
+    DECODE_ERROR,
+    OUT_OF_MEMORY,
+    TOO_MANY_PIXELS,
+    TRUNCATED,
+    UNSUPPORTED,
+    DeadlineFile,
+    DecodeLimits,
+    Header,
+    header_of,
+    no_pillow_limit,
+    open_image,
+    orientation,
+    sniff,
+)
+from imgsearch.core.pixels import to_rgb
+from imgsearch.errors import ImageError
+
+__all__ = ["DecodeLimits", "Header", "ImageError", "decode", "read_header"]
+
+DRAFT_GAP = 2  # DCT scaling leaves at least this many times the wanted size
+REDUCE_GAP = 3  # box averages leave at least this many times the wanted size
+BOX_MODES = frozenset({"L", "RGB", "CMYK", "YCbCr"})  # averaged as they are; other modes become RGB first
+
+
+def read_header(content: bytes | memoryview, limits: DecodeLimits | None = None) -> Header:
+    """Format and displayed size of an image file, without decoding it.
+
+    Raises ``ImageError`` for what is no image, is damaged in its header, or exceeds ``limits`` (default limits if not
+    given).
+    """
+    limits = limits or DecodeLimits()
+    format = sniff(content)
+    with _image_errors(format):
+        return header_of(open_image(DeadlineFile(content, limits.seconds), format, limits.max_pixels), format)
+
+
+def decode(
+    content: bytes | memoryview,
+    size: tuple[int, int],
+    limits: DecodeLimits | None = None,
+    resample: str = "bicubic",
+    fit: str = "squash",
+    resize_to: int | None = None,
+) -> NDArray[np.uint8]:
+    """An image file as the network takes it: (height, width, 3) uint8 RGB, C-contiguous and writable.
+
+    ``size``: (height, width). ``resample``: a filter of Pillow's, by name. ``fit="squash"`` resizes both sides to
+    ``size``; ``fit="crop"`` resizes the short side to ``resize_to`` and cuts ``size`` from the centre (torchvision's
+    recipe for classification). Raises ``ImageError`` for whatever is wrong with the file (``formats.REASONS``) and
+    ``ValueError`` for a request that makes no sense.
+    """
+    limits = limits or DecodeLimits()
+    filter = _resampling(resample)
+    _check_fit(size, fit, resize_to)
+    format = sniff(content)
+    fp = DeadlineFile(content, limits.seconds)
+    with _image_errors(format):
+        im = open_image(fp, format, limits.max_pixels)
+        turn = orientation(im)
+        header = header_of(im, format)
+        whole, left, top = _layout((header.height, header.width), size, fit, resize_to)
+        stored = whole[::-1] if (header.width, header.height) != im.size else whole
+        rgb = _load(im, stored, fp)
+        if turn is not None:
+            rgb = rgb.transpose(turn)
+        out = _resized(rgb, size, whole, left, top, filter)
+        fp.check()
+        return np.array(out)
+
+
+def _load(im: ImageFile.ImageFile, wanted: tuple[int, int], fp: DeadlineFile) -> Image.Image:
+    """Pixels of ``im`` as RGB, not turned yet, reduced to no less than a gap above ``wanted`` (width, height)."""
+    if isinstance(im, JpegImagePlugin.JpegImageFile):
+        im.draft(None, (wanted[0] * DRAFT_GAP, wanted[1] * DRAFT_GAP))
+    inverted = isinstance(im, TiffImagePlugin.TiffImageFile) and im.tag_v2.get(262) == 0
+    with no_pillow_limit():
+        im.load()
+    fp.check()
+    pixels: Image.Image = im
+    if im.mode not in BOX_MODES or im.has_transparency_data:
+        pixels = to_rgb(im, inverted)
+    factors = _factor(pixels.width, wanted[0]), _factor(pixels.height, wanted[1])
+    if factors != (1, 1):
+        pixels = pixels.reduce(factors)
+    return to_rgb(pixels)
+
+
+def _factor(have: int, wanted: int) -> int:
+    return max(1, have // (wanted * REDUCE_GAP))
+
+
+def _layout(
+    have: tuple[int, int], size: tuple[int, int], fit: str, resize_to: int | None
+) -> tuple[tuple[int, int], int, int]:
+    """The size (width, height) to which the whole image is scaled, and where ``size`` is cut from it (left, top)."""
+    height, width = size
+    if fit == "squash" or resize_to is None:
+        return (width, height), 0, 0
+    short = min(have)
+    whole = tuple(resize_to if side == short else int(resize_to * side / short) for side in (have[1], have[0]))
+    return (whole[0], whole[1]), round((whole[0] - width) / 2.0), round((whole[1] - height) / 2.0)
+
+
+def _resized(
+    rgb: Image.Image, size: tuple[int, int], whole: tuple[int, int], left: int, top: int, filter: Image.Resampling
+) -> Image.Image:
+    """``rgb`` scaled to ``whole`` and cut to ``size``, without computing what is cut away."""
+    height, width = size
+    across, down = rgb.width / whole[0], rgb.height / whole[1]
+    box = (left * across, top * down, min((left + width) * across, rgb.width), min((top + height) * down, rgb.height))
+    return rgb.resize((width, height), filter, box=box)
+
+
+def _resampling(name: str) -> Image.Resampling:
+    try:
+        return Image.Resampling[name.upper()]
+    except KeyError:
+        known = ", ".join(filter.name.lower() for filter in Image.Resampling)
+        raise ValueError(f"unknown resample {name!r}; known: {known}") from None
+
+
+def _check_fit(size: tuple[int, int], fit: str, resize_to: int | None) -> None:
+    if min(size) < 1:
+        raise ValueError(f"size {size} must be at least 1 x 1")
+    if fit not in ("squash", "crop"):
+        raise ValueError(f"unknown fit {fit!r}; known: squash, crop")
+    if fit == "crop" and (resize_to is None or resize_to < max(size)):
+        raise ValueError(f"fit='crop' needs resize_to of at least {max(size)}, not {resize_to}")
+
+
+@contextmanager
+def _image_errors(format: str) -> Iterator[None]:
+    """Whatever Pillow raises, as ``ImageError``."""
+    try:
+        yield
+    except ImageError:
+        raise
+    except MemoryError:
+        raise ImageError(OUT_OF_MEMORY, f"the {format} image does not fit into memory") from None
+    except Image.DecompressionBombError as error:
+        raise ImageError(TOO_MANY_PIXELS, str(error)) from None
+    except NotImplementedError as error:
+        raise ImageError(UNSUPPORTED, f"{format}: {error}") from None
+    except Exception as error:
+        raise ImageError(_reason(error), f"{format}: {error or type(error).__name__}") from None
+
+
+_SIGNS = (
+    (TRUNCATED, ("truncated", "unexpected end", "not enough", "unexpectedly", "end of file")),
+    (UNSUPPORTED, ("unsupported", "not supported", "unknown pixel mode", "unknown compression")),
+)
+
+
+def _reason(error: Exception) -> str:
+    text = str(error).lower()
+    for reason, signs in _SIGNS:
+        if any(sign in text for sign in signs):
+            return reason
+    return DECODE_ERROR
