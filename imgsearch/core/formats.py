@@ -7,6 +7,8 @@ no external program such as Ghostscript) sees it, and Pillow's process-wide ``MA
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import functools
 import importlib
 import io
 import threading
@@ -14,6 +16,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from PIL import (
@@ -44,6 +47,12 @@ REASONS: Final = (EMPTY, NOT_AN_IMAGE, UNSUPPORTED, TRUNCATED, TOO_MANY_PIXELS, 
 
 # Remarks of Pillow's about damaged metadata do not concern the pixels, and would be errors under `python -W error`.
 warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+# Decoders that take a whole file in one call and cannot be stopped: what they manage at least, on a slow core.
+_PIXELS_A_SECOND = {"WEBP": 10e6, "AVIF": 10e6, "HEIF": 10e6, "TIFF": 10e6}
+# A few bytes of a progressive JPEG can mean another pass over the whole image; small reads keep the deadline in sight.
+PROGRESSIVE_BLOCK: Final = 2048
 
 
 @dataclass(frozen=True)
@@ -79,6 +88,12 @@ class DeadlineFile(io.BytesIO):
         self.check()
         return super().read(size)
 
+    def part(self, n_bytes: int) -> DeadlineFile:
+        """The first ``n_bytes`` of it, under the same deadline."""
+        part = DeadlineFile(self.getbuffer()[:n_bytes], self.seconds)
+        part.deadline = self.deadline
+        return part
+
     def check(self) -> None:
         """Raises ``ImageError('timeout')`` when the deadline has passed."""
         if time.monotonic() > self.deadline:
@@ -112,16 +127,31 @@ def sniff(content: bytes | memoryview) -> str:
 def open_image(fp: DeadlineFile, format: str, max_pixels: int) -> ImageFile.ImageFile:
     """The file as a Pillow image whose pixels are not decoded yet.
 
-    Raises ``ImageError('too_many_pixels')`` by the header, and whatever Pillow raises for a damaged one.
+    Raises ``ImageError('too_many_pixels')`` by the header, ``ImageError('timeout')`` for an image so large that a
+    decoder which cannot be stopped half-way may miss the deadline, and whatever Pillow raises for a damaged header.
     """
+    if format == "TIFF":
+        quiet_libtiff()
     with no_pillow_limit():
         im = _opener(format)(fp)
-    pixels = im.width * im.height
-    if pixels > max_pixels:
-        raise ImageError(TOO_MANY_PIXELS, f"{im.width} x {im.height} is more than {max_pixels:,} pixels")
-    if not pixels:
-        raise ImageError(DECODE_ERROR, f"the image is {im.width} x {im.height} pixels")
+    if "progressive" in im.info:
+        im.decodermaxblock = PROGRESSIVE_BLOCK
+    for what, (width, height) in {"image": im.size, "tile": _tile_size(im)}.items():
+        if width * height > max_pixels:
+            raise ImageError(TOO_MANY_PIXELS, f"the {what} of {width} x {height} is more than {max_pixels:,} pixels")
+        if width * height < 1:
+            raise ImageError(DECODE_ERROR, f"the {what} is {width} x {height} pixels")
+    rate = _PIXELS_A_SECOND.get(format)
+    if rate is not None and im.width * im.height > rate * fp.seconds and not im.tile[0].codec_name == "raw":
+        raise ImageError(TIMEOUT, f"{im.width} x {im.height} {format} cannot be sure to decode in {fp.seconds:g} s")
     return im
+
+
+def _tile_size(im: ImageFile.ImageFile) -> tuple[int, int]:
+    """What the decoder allocates beside the image: a TIFF's tile, which may be larger than the image is."""
+    if not isinstance(im, TiffImagePlugin.TiffImageFile):
+        return 1, 1
+    return int(im.tag_v2.get(322, 1)), int(im.tag_v2.get(323, 1))
 
 
 def orientation(im: ImageFile.ImageFile) -> Image.Transpose | None:
@@ -141,6 +171,18 @@ def header_of(im: ImageFile.ImageFile, format: str) -> Header:
     across = orientation(im) in _ACROSS
     width, height = (im.height, im.width) if across else im.size
     return Header(format, width, height)
+
+
+@functools.cache
+def quiet_libtiff() -> None:
+    """Stops libtiff from writing every fault of a file to stderr: Pillow silences its warnings, not its errors.
+
+    Done once a process, in the copy of the library that Pillow has loaded; without effect where that is not found.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        paths = {line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines() if "/libtiff" in line}
+        for path in paths:
+            ctypes.CDLL(path).TIFFSetErrorHandler(None)
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, JpegImagePlugin, TiffImagePlugin
 
+from imgsearch.core.endings import ends_early
 from imgsearch.core.formats import (
     DECODE_ERROR,
     OUT_OF_MEMORY,
@@ -31,14 +32,13 @@ from imgsearch.core.formats import (
     orientation,
     sniff,
 )
-from imgsearch.core.pixels import to_rgb
+from imgsearch.core.jpeg import decode_reduced, lost_tail
+from imgsearch.core.pixels import to_8bit
 from imgsearch.errors import ImageError
 
 __all__ = ["DecodeLimits", "Header", "ImageError", "decode", "read_header"]
 
-DRAFT_GAP = 2  # DCT scaling leaves at least this many times the wanted size
 REDUCE_GAP = 3  # box averages leave at least this many times the wanted size
-BOX_MODES = frozenset({"L", "RGB", "CMYK", "YCbCr"})  # averaged as they are; other modes become RGB first
 
 
 def read_header(content: bytes | memoryview, limits: DecodeLimits | None = None) -> Header:
@@ -49,7 +49,7 @@ def read_header(content: bytes | memoryview, limits: DecodeLimits | None = None)
     """
     limits = limits or DecodeLimits()
     format = sniff(content)
-    with _image_errors(format):
+    with _image_errors(content, format):
         return header_of(open_image(DeadlineFile(content, limits.seconds), format, limits.max_pixels), format)
 
 
@@ -73,35 +73,35 @@ def decode(
     _check_fit(size, fit, resize_to)
     format = sniff(content)
     fp = DeadlineFile(content, limits.seconds)
-    with _image_errors(format):
+    with _image_errors(content, format):
         im = open_image(fp, format, limits.max_pixels)
         turn = orientation(im)
         header = header_of(im, format)
         whole, left, top = _layout((header.height, header.width), size, fit, resize_to)
         stored = whole[::-1] if (header.width, header.height) != im.size else whole
-        rgb = _load(im, stored, fp)
+        pixels = _load(im, stored, fp)
         if turn is not None:
-            rgb = rgb.transpose(turn)
-        out = _resized(rgb, size, whole, left, top, filter)
+            pixels = pixels.transpose(turn)
+        out = _resized(pixels, size, whole, left, top, filter).convert("RGB")
         fp.check()
         return np.array(out)
 
 
 def _load(im: ImageFile.ImageFile, wanted: tuple[int, int], fp: DeadlineFile) -> Image.Image:
-    """Pixels of ``im`` as RGB, not turned yet, reduced to no less than a gap above ``wanted`` (width, height)."""
+    """Pixels of ``im``, grey or RGB, not turned yet, reduced to no less than ``wanted`` (width, height) and a gap."""
     if isinstance(im, JpegImagePlugin.JpegImageFile):
-        im.draft(None, (wanted[0] * DRAFT_GAP, wanted[1] * DRAFT_GAP))
+        decode_reduced(im, wanted)
     inverted = isinstance(im, TiffImagePlugin.TiffImageFile) and im.tag_v2.get(262) == 0
     with no_pillow_limit():
         im.load()
     fp.check()
-    pixels: Image.Image = im
-    if im.mode not in BOX_MODES or im.has_transparency_data:
-        pixels = to_rgb(im, inverted)
+    if isinstance(im, JpegImagePlugin.JpegImageFile) and lost_tail(im, fp):
+        raise ImageError(TRUNCATED, "JPEG: the data end before the picture does")
+    pixels = im if im.mode == "CMYK" else to_8bit(im, inverted)
     factors = _factor(pixels.width, wanted[0]), _factor(pixels.height, wanted[1])
     if factors != (1, 1):
         pixels = pixels.reduce(factors)
-    return to_rgb(pixels)
+    return to_8bit(pixels)
 
 
 def _factor(have: int, wanted: int) -> int:
@@ -121,13 +121,18 @@ def _layout(
 
 
 def _resized(
-    rgb: Image.Image, size: tuple[int, int], whole: tuple[int, int], left: int, top: int, filter: Image.Resampling
+    pixels: Image.Image, size: tuple[int, int], whole: tuple[int, int], left: int, top: int, filter: Image.Resampling
 ) -> Image.Image:
-    """``rgb`` scaled to ``whole`` and cut to ``size``, without computing what is cut away."""
+    """``pixels`` scaled to ``whole`` and cut to ``size``, without computing what is cut away."""
     height, width = size
-    across, down = rgb.width / whole[0], rgb.height / whole[1]
-    box = (left * across, top * down, min((left + width) * across, rgb.width), min((top + height) * down, rgb.height))
-    return rgb.resize((width, height), filter, box=box)
+    across, down = pixels.width / whole[0], pixels.height / whole[1]
+    box = (
+        left * across,
+        top * down,
+        min((left + width) * across, pixels.width),
+        min((top + height) * down, pixels.height),
+    )
+    return pixels.resize((width, height), filter, box=box)
 
 
 def _resampling(name: str) -> Image.Resampling:
@@ -148,7 +153,7 @@ def _check_fit(size: tuple[int, int], fit: str, resize_to: int | None) -> None:
 
 
 @contextmanager
-def _image_errors(format: str) -> Iterator[None]:
+def _image_errors(content: bytes | memoryview, format: str) -> Iterator[None]:
     """Whatever Pillow raises, as ``ImageError``."""
     try:
         yield
@@ -161,7 +166,10 @@ def _image_errors(format: str) -> Iterator[None]:
     except NotImplementedError as error:
         raise ImageError(UNSUPPORTED, f"{format}: {error}") from None
     except Exception as error:
-        raise ImageError(_reason(error), f"{format}: {error or type(error).__name__}") from None
+        reason = _reason(error)
+        if reason == DECODE_ERROR and ends_early(bytes(content), format):
+            reason = TRUNCATED
+        raise ImageError(reason, f"{format}: {str(error) or type(error).__name__}") from None
 
 
 _SIGNS = (

@@ -1,4 +1,4 @@
-"""Whatever a file stores, as 8-bit RGB: the rules for deep, transparent and non-RGB pixels.
+"""Whatever a file stores, as 8-bit grey or RGB: the rules for deep, transparent and non-RGB pixels.
 
 * **Deep grey** (16-bit, 32-bit integer, float): a window of the image's own grey levels, from its 0.01 % to its
   99.99 % quantile, is spread over 0..255 (``window``). Monotone; a few hot or dead pixels cannot darken the rest, and
@@ -21,21 +21,23 @@ ROWS = 256  # rows scaled at once: bounds the float copies
 DEEP_MODES = frozenset({"I;16", "I;16L", "I;16B", "I;16N", "I", "F"})
 
 
-def to_rgb(im: Image.Image, inverted: bool = False) -> Image.Image:
-    """``im``, loaded, as mode ``RGB`` by this module's rules; itself if it is plain RGB already.
+def to_8bit(im: Image.Image, inverted: bool = False) -> Image.Image:
+    """``im``, loaded, in mode ``L`` (grey) or ``RGB`` by this module's rules; itself if it is so already.
 
     ``inverted``: deep grey counts from white (TIFF's ``WhiteIsZero``, which Pillow applies to 8-bit images only).
     Raises ``ValueError`` for modes without a conversion (``LAB``).
     """
     if im.mode in DEEP_MODES:
         grey = window(np.asarray(im))
-        return Image.fromarray(255 - grey if inverted else grey).convert("RGB")
+        return Image.fromarray(255 - grey if inverted else grey)
     if im.has_transparency_data:
         layer = im.convert("RGBA")
         page = Image.new("RGB", im.size, "white")
         page.paste(layer, mask=layer)
         return page
-    return im if im.mode == "RGB" else im.convert("RGB")
+    if im.mode in ("L", "RGB"):
+        return im
+    return im.convert("L" if im.mode == "1" else "RGB")
 
 
 def window(values: NDArray[np.generic]) -> NDArray[np.uint8]:

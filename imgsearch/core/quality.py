@@ -38,7 +38,7 @@ def quality_batch(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def grey(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(h, w, 3) RGB → (h, w) uint8 luma: 0.299 R + 0.587 G + 0.114 B in 16-bit fixed point, as Pillow's ``convert("L")``."""
+    """(h, w, 3) RGB → (h, w) uint8: 0.299 R + 0.587 G + 0.114 B in 16-bit fixed point, as Pillow's ``convert("L")``."""
     total = rgb[..., 0] * np.uint32(19595)
     total += rgb[..., 1] * np.uint32(38470)
     total += rgb[..., 2] * np.uint32(7471)

@@ -1,0 +1,110 @@
+"""Does a file end before its format says it should? Asked of files that would not decode, to name the reason."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Callable
+
+MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # ends entropy-coded data: neither stuffing nor a restart
+
+
+def ends_early(content: bytes, format: str) -> bool:
+    """Whether the file lacks bytes that its own structure announces; ``False`` where the format does not tell.
+
+    ``format``: as ``sniff`` names it. Never raises, whatever the bytes are.
+    """
+    try:
+        return _ENDINGS[format](content) if format in _ENDINGS else False
+    except (struct.error, IndexError):  # the structure itself is cut
+        return True
+
+
+def scan_end(content: bytes) -> int | None:
+    """Where the first scan of a JPEG ends: the offset of the marker after its data; ``None`` if there is no end."""
+    at = 2
+    while True:
+        if at + 4 > len(content):
+            return None
+        if content[at] != 0xFF:
+            at += 1
+        elif content[at + 1] in (0x01, 0xFF) or 0xD0 <= content[at + 1] <= 0xD8:
+            at += 1 if content[at + 1] == 0xFF else 2
+        else:
+            marker = content[at + 1]
+            at += 2 + int.from_bytes(content[at + 2 : at + 4], "big")
+            if marker == 0xDA:
+                found = MARKER.search(content, at)
+                return found.start() if found else None
+
+
+def _jpeg(content: bytes) -> bool:
+    end = scan_end(content)
+    return end is None or content.find(b"\xff\xd9", end) < 0
+
+
+def _png(content: bytes) -> bool:
+    at = 8
+    while at + 12 <= len(content):
+        if content[at + 4 : at + 8] == b"IEND":
+            return False
+        at += 12 + int.from_bytes(content[at : at + 4], "big")
+    return True
+
+
+def _gif(content: bytes) -> bool:
+    return not content.rstrip(b"\0").endswith(b";")
+
+
+def _bmp(content: bytes) -> bool:
+    return struct.unpack_from("<I", content, 2)[0] > len(content)
+
+
+def _webp(content: bytes) -> bool:
+    return struct.unpack_from("<I", content, 4)[0] + 8 > len(content)
+
+
+def _iso(content: bytes) -> bool:
+    """Boxes (ISO/IEC 14496-12): 4 bytes of size, 4 of type; size 1 means a 64-bit size follows, 0 up to the end."""
+    at = 0
+    while at < len(content):
+        size = struct.unpack_from(">I", content, at)[0]
+        if size == 1:
+            size = struct.unpack_from(">Q", content, at + 8)[0]
+        if size == 0:
+            return False
+        at += max(size, 8)
+    return at > len(content)
+
+
+def _tiff(content: bytes) -> bool:
+    """The first directory, and the strips or tiles it points to (classic TIFF; of BigTIFF only the directory)."""
+    order = "<" if content[:2] == b"II" else ">"
+    if struct.unpack_from(order + "H", content, 2)[0] == 43:
+        start = struct.unpack_from(order + "Q", content, 8)[0]
+        return start + 8 + 20 * struct.unpack_from(order + "Q", content, start)[0] > len(content)
+    start = struct.unpack_from(order + "I", content, 4)[0]
+    ends: dict[int, tuple[int, ...]] = {}
+    for at in range(start + 2, start + 2 + 12 * struct.unpack_from(order + "H", content, start)[0], 12):
+        tag, kind, count, value = struct.unpack_from(order + "HHII", content, at)
+        if tag in (273, 279, 324, 325) and kind in (3, 4):
+            letter = "H" if kind == 3 else "I"
+            where = at + 8 if count * struct.calcsize(letter) <= 4 else value
+            if where + count * struct.calcsize(letter) > len(content):
+                return True
+            ends[tag] = struct.unpack_from(f"{order}{count}{letter}", content, where)
+    offsets = ends.get(273, ends.get(324, ()))
+    sizes = ends.get(279, ends.get(325, ()))
+    return any(offset + size > len(content) for offset, size in zip(offsets, sizes, strict=False))
+
+
+_ENDINGS: dict[str, Callable[[bytes], bool]] = {
+    "JPEG": _jpeg,
+    "PNG": _png,
+    "GIF": _gif,
+    "BMP": _bmp,
+    "WEBP": _webp,
+    "TIFF": _tiff,
+    "AVIF": _iso,
+    "HEIF": _iso,
+}
