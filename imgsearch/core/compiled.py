@@ -1,0 +1,31 @@
+"""Compilation to machine code, kept on disk where there is a place to keep it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numba
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def compiled(function: F) -> F:
+    """``function`` compiled for this CPU at its first call, without the interpreter lock and on one thread.
+
+    The machine code is cached beside the source, else under ``NUMBA_CACHE_DIR`` or the user's cache folder; where
+    none of them can be written, or the package is imported from an archive, every process compiles for itself.
+    """
+    return _compile(function)
+
+
+def compiled_sums(function: F) -> F:
+    """As ``compiled``, and sums may be taken in any order: for bounds that are rounded up, never for scores."""
+    return _compile(function, fastmath={"reassoc", "contract", "nsz"})
+
+
+def _compile(function: F, **options: Any) -> F:
+    try:
+        return numba.njit(cache=True, nogil=True, **options)(function)
+    except RuntimeError:  # "cannot cache function: no locator available for file"
+        return numba.njit(nogil=True, **options)(function)

@@ -1,0 +1,89 @@
+"""The k best of one query so far: a binary heap with the worst of them at its root.
+
+One total order everywhere: score descending, then id ascending. A heap row is ``scores[q, :filled]`` and
+``ids[q, :filled]``; the functions here are compiled into the loops that call them.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imgsearch.core.compiled import compiled
+from imgsearch.core.score import score
+
+
+class Heaps(NamedTuple):
+    """The state of a search: (n_queries, k) float32 ``scores`` and int64 ``ids``, (n_queries,) int64 ``filled`` and
+    float32 ``thresholds``: what a score must reach to matter to that query."""
+
+    scores: NDArray[np.float32]
+    ids: NDArray[np.int64]
+    filled: NDArray[np.int64]
+    thresholds: NDArray[np.float32]
+
+
+class Batch(NamedTuple):
+    """Gallery rows to look at: (n, dim) float32, (n,) int64 ids, (n_queries,) int64 id each query must not find."""
+
+    gallery: NDArray[np.float32]
+    ids: NDArray[np.int64]
+    exclude: NDArray[np.int64]
+
+
+@compiled
+def offer(scores, ids, q, filled, value, identity):  # type: ignore[no-untyped-def]  # compiled: typed by its arguments
+    """Put ``(value, identity)`` into heap row ``q`` if it belongs among the best ``scores.shape[1]``; return how many
+    the row holds now."""
+    top_k = scores.shape[1]
+    if filled < top_k:
+        slot = filled
+        while slot > 0:
+            parent = (slot - 1) // 2
+            above = scores[q, parent]
+            if above < value or (above == value and ids[q, parent] > identity):
+                break
+            scores[q, slot] = above
+            ids[q, slot] = ids[q, parent]
+            slot = parent
+        scores[q, slot] = value
+        ids[q, slot] = identity
+        return filled + 1
+    worst = scores[q, 0]
+    if value < worst or (value == worst and identity > ids[q, 0]):
+        return filled
+    slot = 0
+    while True:
+        child = 2 * slot + 1
+        if child >= top_k:
+            break
+        other = child + 1
+        if other < top_k and (
+            scores[q, other] < scores[q, child]
+            or (scores[q, other] == scores[q, child] and ids[q, other] > ids[q, child])
+        ):
+            child = other
+        below = scores[q, child]
+        if value < below or (value == below and identity > ids[q, child]):
+            break
+        scores[q, slot] = below
+        ids[q, slot] = ids[q, child]
+        slot = child
+    scores[q, slot] = value
+    ids[q, slot] = identity
+    return filled
+
+
+@compiled
+def consider(queries, q, batch, row, heaps):  # type: ignore[no-untyped-def]  # compiled: typed by its arguments
+    """Score the pair (query ``q``, ``row`` of ``Batch``) and offer it to ``Heaps``, unless it is below the query's
+    threshold or is the query itself; the threshold rises to the k-th best score when the heap row is full."""
+    value = score(queries, batch.gallery, q, row)
+    if not value >= heaps.thresholds[q] or batch.ids[row] == batch.exclude[q]:
+        return
+    filled = offer(heaps.scores, heaps.ids, q, heaps.filled[q], value, batch.ids[row])
+    heaps.filled[q] = filled
+    if filled == heaps.scores.shape[1] and heaps.scores[q, 0] > heaps.thresholds[q]:
+        heaps.thresholds[q] = heaps.scores[q, 0]
