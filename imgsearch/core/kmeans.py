@@ -1,0 +1,251 @@
+"""Spherical k-means in mergeable pieces: seed on a sample, then one pass a round over all vectors.
+
+The objective is Σ (1 − cosine to the nearest centroid) with unit centroids (Dhillon & Modha, "Concept decompositions
+for large sparse text data using clustering", 2001). A round is ``partial`` per batch, ``Partial.merge`` in any order,
+``update`` on the driver.
+
+**The same vectors give the same clusters however they fall into batches and partitions**: coordinates are summed as
+64-bit integers (multiples of 2⁻³⁰), which is exact, and where two centroids are within rounding of each other the
+choice is made again in float64 in a fixed order of additions, ties to the lower cluster.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imgsearch.core.compiled import compiled
+from imgsearch.core.vectors import Matrix, unit
+
+GRID = float(2**30)
+"""Coordinates are summed as integers of this many steps to the unit: 2³³ rows fit a 64-bit sum."""
+
+TIE = np.float32(2e-6)
+"""Two float32 scores this near are decided again in float64."""
+
+_BLOCK = 256
+
+
+class Assignment(NamedTuple):
+    """``cluster_ids`` (n,) int32 and ``scores`` (n,) float32, the cosine to that cluster's centroid."""
+
+    cluster_ids: NDArray[np.int32]
+    scores: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Partial:
+    """``sums`` (n_clusters, dim) int64, in steps of 1/``GRID``, and ``counts`` (n_clusters,) int64 of some rows."""
+
+    sums: NDArray[np.int64]
+    counts: NDArray[np.int64]
+
+    @classmethod
+    def empty(cls, n_clusters: int, dim: int) -> Partial:
+        """Of no row: the neutral element of ``merge``."""
+        return cls(np.zeros((n_clusters, dim), np.int64), np.zeros(n_clusters, np.int64))
+
+    def merge(self, other: Partial) -> Partial:
+        """Of the rows of both: exact, so associative and commutative."""
+        return Partial(self.sums + other.sums, self.counts + other.counts)
+
+    def to_bytes(self) -> bytes:
+        """Shape, sums and counts, little-endian int64."""
+        shape = np.array(self.sums.shape, "<i8")
+        return shape.tobytes() + self.sums.astype("<i8").tobytes() + self.counts.astype("<i8").tobytes()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Partial:
+        """What ``to_bytes`` wrote. Raises ``ValueError`` when the bytes are cut short."""
+        values = np.frombuffer(data, "<i8")
+        n_clusters, dim = (int(values[0]), int(values[1])) if len(values) > 2 else (0, 0)
+        if len(values) != 2 + n_clusters * (dim + 1) or n_clusters == 0:
+            raise ValueError("these bytes are not serialised k-means sums")
+        sums = values[2 : 2 + n_clusters * dim].reshape(n_clusters, dim)
+        return cls(sums.astype(np.int64), values[2 + n_clusters * dim :].astype(np.int64))
+
+    def cost(self, centroids: Matrix) -> float:
+        """Σ (1 − cosine to the assigned centroid) over the rows: n − Σ sums·centroids, exact but for one rounding."""
+        return float(self.counts.sum() - (self.sums / GRID * centroids.astype(np.float64)).sum())
+
+
+class Update(NamedTuple):
+    """``centroids`` (n_clusters, dim) float32 unit rows; the largest ``shift`` (1 − cosine); the old ``cost``."""
+
+    centroids: Matrix
+    shift: float
+    cost: float
+
+
+class Fit(NamedTuple):
+    """Final ``centroids``, the ``cost`` before each round and after the last, and whether the rounds ``converged``."""
+
+    centroids: Matrix
+    costs: list[float]
+    converged: bool
+
+
+@compiled
+def _choose(scores, rows, centroids, tie, cluster_ids, best_scores):  # type: ignore[no-untyped-def]
+    for i in range(scores.shape[0]):
+        row_scores = scores[i]
+        best = row_scores[0]
+        for c in range(1, row_scores.shape[0]):
+            best = max(best, row_scores[c])
+        near = best - tie
+        n_near = 0
+        last = 0
+        for c in range(row_scores.shape[0]):
+            if row_scores[c] >= near:
+                n_near += 1
+                last = c
+        if n_near > 1:
+            exact = -2.0
+            for c in range(row_scores.shape[0]):
+                if row_scores[c] >= near:
+                    total = 0.0
+                    for j in range(rows.shape[1]):
+                        total += np.float64(rows[i, j]) * np.float64(centroids[c, j])
+                    if total > exact:
+                        exact = total
+                        last = c
+        cluster_ids[i] = last
+        best_scores[i] = row_scores[last]
+
+
+@compiled
+def _accumulate(rows, cluster_ids, grid, sums, counts):  # type: ignore[no-untyped-def]
+    for i in range(rows.shape[0]):
+        c = cluster_ids[i]
+        counts[c] += 1
+        total = sums[c]
+        row = rows[i]
+        for j in range(row.shape[0]):
+            total[j] += np.int64(np.int32(np.rint(row[j] * grid)))
+
+
+def assign(batch: Matrix, centroids: Matrix) -> Assignment:
+    """Nearest centroid of each row of ``batch`` (n, dim) float32 unit rows; ties go to the lower cluster.
+
+    Raises ``ValueError`` for rows that are zero, NaN, infinite or far from unit length.
+    """
+    batch = _checked(batch, centroids.shape[1])
+    centroids = np.ascontiguousarray(centroids, np.float32)
+    cluster_ids = np.empty(len(batch), np.int32)
+    scores = np.empty(len(batch), np.float32)
+    for start in range(0, len(batch), _BLOCK):
+        rows = batch[start : start + _BLOCK]
+        stop = start + len(rows)
+        _choose(rows @ centroids.T, rows, centroids, TIE, cluster_ids[start:stop], scores[start:stop])
+    return Assignment(cluster_ids, scores)
+
+
+def partial(batch: Matrix, centroids: Matrix) -> Partial:
+    """What one batch adds to a round: ``batch`` (n, dim) float32 unit rows. Raises as ``assign`` does."""
+    result = Partial.empty(*centroids.shape)
+    cluster_ids = assign(batch, centroids).cluster_ids
+    _accumulate(np.ascontiguousarray(batch, np.float32), cluster_ids, np.float32(GRID), result.sums, result.counts)
+    return result
+
+
+def update(total: Partial, centroids: Matrix) -> Update:
+    """The next centroids: the normalised sums of all rows.
+
+    An empty cluster takes half of the one with the greatest cost: both get that centroid, pushed apart along a
+    direction fixed by the cluster's number, and the next round divides the rows between them. A cluster of one
+    distinct vector costs nothing and is not divided.
+    """
+    sums = total.sums / GRID
+    lengths = np.linalg.norm(sums, axis=1)
+    moved = np.where((lengths > 1e-9)[:, None], sums / np.maximum(lengths, 1e-9)[:, None], centroids)
+    spread = total.counts - (sums * centroids).sum(axis=1)
+    for cluster in np.flatnonzero(total.counts == 0):
+        donor = int(spread.argmax())
+        if spread[donor] <= 1e-5 * max(total.counts[donor], 1):
+            break
+        push = np.random.default_rng(cluster).standard_normal((centroids.shape[1],))
+        push *= 1e-3 / np.linalg.norm(push)
+        moved[cluster], moved[donor] = moved[donor] + push, moved[donor] - push
+        spread[cluster] = spread[donor] = spread[donor] / 2
+    moved = unit(moved)
+    shift = float(1 - (moved.astype(np.float64) * centroids).sum(axis=1).min())
+    return Update(moved, max(shift, 0.0), total.cost(centroids))
+
+
+def seed(sample: Matrix, n_clusters: int, rng: np.random.Generator, n_starts: int = 3, n_rounds: int = 10) -> Matrix:
+    """Centroids (≤ n_clusters, dim) from a sample (n, dim) of unit rows: greedy k-means++, then rounds on the sample.
+
+    Greedy k-means++ draws 2 + log(n_clusters) candidates a step and keeps the best (Arthur & Vassilvitskii 2007). The
+    best of ``n_starts`` starts by cost is kept. Copies count once, so ten thousand identical frames take one cluster;
+    with fewer distinct rows than clusters, each distinct row is a centroid and fewer come back. The order of the
+    sample's rows does not matter. Raises ``ValueError`` for an empty sample, or rows that ``assign`` refuses.
+    """
+    if n_clusters < 1:
+        raise ValueError(f"n_clusters {n_clusters}: must be at least 1")
+    sample = _checked(np.asarray(sample, np.float32), sample.shape[1])
+    if not len(sample):
+        raise ValueError("cannot place centroids without a sample")
+    distinct, weights = np.unique(sample, axis=0, return_counts=True)
+    if len(distinct) <= n_clusters:
+        return distinct
+    best: Fit | None = None
+    for _ in range(n_starts):
+        start = _plus_plus(distinct, weights.astype(np.float64), n_clusters, rng)
+        result = fit([sample], start, n_rounds)
+        if best is None or result.costs[-1] < best.costs[-1]:
+            best = result
+    if best is None:
+        raise ValueError(f"n_starts {n_starts}: must be at least 1")
+    return best.centroids
+
+
+def _plus_plus(rows: Matrix, weights: NDArray[np.float64], n_clusters: int, rng: np.random.Generator) -> Matrix:
+    n_candidates = 2 + int(np.log(n_clusters))
+    chosen = [int(rng.choice(len(rows), p=weights / weights.sum()))]
+    distance = _distances(rows, rows[chosen])[0]
+    while len(chosen) < n_clusters:
+        cumulative = np.cumsum(distance * weights)
+        if cumulative[-1] <= 0:
+            break
+        drawn = np.searchsorted(cumulative, rng.random(n_candidates) * cumulative[-1], side="right")
+        nearer = np.minimum(_distances(rows, rows[np.minimum(drawn, len(rows) - 1)]), distance)
+        winner = int((nearer @ weights).argmin())
+        distance = nearer[winner]
+        chosen.append(int(drawn[winner]))
+    return rows[chosen]
+
+
+def _distances(rows: Matrix, centroids: Matrix) -> NDArray[np.float32]:
+    distance = 1 - centroids @ rows.T
+    return np.where(distance < TIE, np.float32(0), distance)
+
+
+def fit(batches: list[Matrix], centroids: Matrix, n_rounds: int = 20, tolerance: float = 1e-6) -> Fit:
+    """Rounds over batches in memory until no centroid turns by more than ``tolerance`` (1 − cosine)."""
+    costs: list[float] = []
+    converged = False
+    for _ in range(n_rounds):
+        total = Partial.empty(*centroids.shape)
+        for batch in batches:
+            total = total.merge(partial(batch, centroids))
+        step = update(total, centroids)
+        costs.append(step.cost)
+        converged = step.shift <= tolerance
+        if converged:
+            break
+        centroids = step.centroids
+    return Fit(centroids, costs, converged)
+
+
+def _checked(batch: Matrix, dim: int) -> Matrix:
+    batch = np.ascontiguousarray(batch, np.float32)
+    if batch.ndim != 2 or batch.shape[1] != dim:
+        raise ValueError(f"vectors of shape {batch.shape} where each should have {dim} numbers")
+    squares = np.einsum("ij,ij->i", batch, batch)
+    bad = ~(np.abs(squares - 1) < 1e-2)
+    if bad.any():
+        raise ValueError(f"{int(bad.sum())} of {len(batch)} vectors are zero, NaN or not of unit length")
+    return batch
