@@ -1,0 +1,1 @@
+"""The demo's drawn gallery: plant equipment as an inspector's phone would see it."""
