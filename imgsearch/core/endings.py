@@ -16,7 +16,7 @@ def ends_early(content: bytes, format: str) -> bool:
     """
     try:
         return _ENDINGS[format](content) if format in _ENDINGS else False
-    except (struct.error, IndexError):  # the structure itself is cut
+    except (struct.error, IndexError, OverflowError):  # the structure itself is cut, or points nowhere
         return True
 
 
@@ -40,7 +40,7 @@ def scan_end(content: bytes) -> int | None:
 
 def _jpeg(content: bytes) -> bool:
     end = scan_end(content)
-    return end is None or content.find(b"\xff\xd9", end) < 0
+    return end is None or content[end + 1] == 0xD8 or content.find(b"\xff\xd9", end) < 0
 
 
 def _png(content: bytes) -> bool:
@@ -78,26 +78,30 @@ def _iso(content: bytes) -> bool:
 
 
 def _tiff(content: bytes) -> bool:
-    """The first directory, and the strips or tiles it points to (classic TIFF; of BigTIFF only the directory)."""
+    """The first directory, and the values, strips and tiles it points to (of BigTIFF only the directory)."""
     order = "<" if content[:2] == b"II" else ">"
     if struct.unpack_from(order + "H", content, 2)[0] == 43:
         start = struct.unpack_from(order + "Q", content, 8)[0]
         return start + 8 + 20 * struct.unpack_from(order + "Q", content, start)[0] > len(content)
     start = struct.unpack_from(order + "I", content, 4)[0]
-    ends: dict[int, tuple[int, ...]] = {}
-    for at in range(start + 2, start + 2 + 12 * struct.unpack_from(order + "H", content, start)[0], 12):
+    end = start + 2 + 12 * struct.unpack_from(order + "H", content, start)[0]
+    if end + 4 > len(content):
+        return True
+    places: dict[int, tuple[int, ...]] = {}
+    for at in range(start + 2, end, 12):
         tag, kind, count, value = struct.unpack_from(order + "HHII", content, at)
+        n_bytes = count * _TIFF_SIZES.get(kind, 1)
+        if n_bytes > 4 and value + n_bytes > len(content):
+            return True
         if tag in (273, 279, 324, 325) and kind in (3, 4):
             letter = "H" if kind == 3 else "I"
-            where = at + 8 if count * struct.calcsize(letter) <= 4 else value
-            if where + count * struct.calcsize(letter) > len(content):
-                return True
-            ends[tag] = struct.unpack_from(f"{order}{count}{letter}", content, where)
-    offsets = ends.get(273, ends.get(324, ()))
-    sizes = ends.get(279, ends.get(325, ()))
+            places[tag] = struct.unpack_from(f"{order}{count}{letter}", content, value if n_bytes > 4 else at + 8)
+    offsets = places.get(273, places.get(324, ()))
+    sizes = places.get(279, places.get(325, ()))
     return any(offset + size > len(content) for offset, size in zip(offsets, sizes, strict=False))
 
 
+_TIFF_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}  # bytes by field type
 _ENDINGS: dict[str, Callable[[bytes], bool]] = {
     "JPEG": _jpeg,
     "PNG": _png,

@@ -11,6 +11,7 @@ import ctypes
 import functools
 import importlib
 import io
+import struct
 import threading
 import time
 import warnings
@@ -88,11 +89,11 @@ class DeadlineFile(io.BytesIO):
         self.check()
         return super().read(size)
 
-    def part(self, n_bytes: int) -> DeadlineFile:
-        """The first ``n_bytes`` of it, under the same deadline."""
-        part = DeadlineFile(self.getbuffer()[:n_bytes], self.seconds)
-        part.deadline = self.deadline
-        return part
+    def again(self, content: bytes) -> DeadlineFile:
+        """Other bytes under the same deadline."""
+        file = DeadlineFile(content, self.seconds)
+        file.deadline = self.deadline
+        return file
 
     def check(self) -> None:
         """Raises ``ImageError('timeout')`` when the deadline has passed."""
@@ -132,19 +133,45 @@ def open_image(fp: DeadlineFile, format: str, max_pixels: int) -> ImageFile.Imag
     """
     if format == "TIFF":
         quiet_libtiff()
+    if format == "WEBP":  # the one reader that allocates its canvas on opening
+        _check_size("canvas", _webp_canvas(fp.getvalue()), max_pixels)
     with no_pillow_limit():
         im = _opener(format)(fp)
     if "progressive" in im.info:
         im.decodermaxblock = PROGRESSIVE_BLOCK
-    for what, (width, height) in {"image": im.size, "tile": _tile_size(im)}.items():
-        if width * height > max_pixels:
-            raise ImageError(TOO_MANY_PIXELS, f"the {what} of {width} x {height} is more than {max_pixels:,} pixels")
-        if width * height < 1:
-            raise ImageError(DECODE_ERROR, f"the {what} is {width} x {height} pixels")
+    _check_size("image", im.size, max_pixels)
+    _check_size("tile", _tile_size(im), max_pixels)
     rate = _PIXELS_A_SECOND.get(format)
-    if rate is not None and im.width * im.height > rate * fp.seconds and not im.tile[0].codec_name == "raw":
+    if rate is not None and im.width * im.height > rate * fp.seconds and not _stoppable(im):
         raise ImageError(TIMEOUT, f"{im.width} x {im.height} {format} cannot be sure to decode in {fp.seconds:g} s")
     return im
+
+
+def _check_size(what: str, size: tuple[int, int], max_pixels: int) -> None:
+    width, height = size
+    if width * height > max_pixels:
+        raise ImageError(TOO_MANY_PIXELS, f"the {what} of {width} x {height} is more than {max_pixels:,} pixels")
+    if width * height < 1:
+        raise ImageError(DECODE_ERROR, f"the {what} is {width} x {height} pixels")
+
+
+def _stoppable(im: ImageFile.ImageFile) -> bool:
+    """An uncompressed TIFF, which Pillow reads piece by piece."""
+    return isinstance(im, TiffImagePlugin.TiffImageFile) and im.tile[0].codec_name == "raw"
+
+
+def _webp_canvas(content: bytes) -> tuple[int, int]:
+    """(width, height) by the first chunk of a WebP file (RFC 9649); 1 x 1 where the reader is to find the fault."""
+    kind = content[12:16]
+    if kind == b"VP8X" and len(content) >= 30:
+        return int.from_bytes(content[24:27], "little") + 1, int.from_bytes(content[27:30], "little") + 1
+    if kind == b"VP8L" and len(content) >= 25:
+        bits = int.from_bytes(content[21:25], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    if kind == b"VP8 " and len(content) >= 30:
+        width, height = struct.unpack_from("<HH", content, 26)
+        return max(1, width & 0x3FFF), max(1, height & 0x3FFF)
+    return 1, 1
 
 
 def _tile_size(im: ImageFile.ImageFile) -> tuple[int, int]:

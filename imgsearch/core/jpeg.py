@@ -8,6 +8,7 @@ from imgsearch.core.endings import scan_end
 from imgsearch.core.formats import DeadlineFile
 
 GAP = 2  # decoding at reduced scale leaves at least this many times the wanted size
+SLACK = b"\xff\0" * 8  # 64 one-bits: what libjpeg reads ahead; as data it is no code and lasts for two blocks
 MORE_SCANS = frozenset((0xDA, 0xC4, 0xDB, 0xDD, 0xDC, 0xFE))  # markers that may stand between scans
 
 
@@ -23,8 +24,9 @@ def lost_tail(im: JpegImagePlugin.JpegImageFile, fp: DeadlineFile) -> bool:
     """Whether the data of a decoded sequential JPEG ended before its picture did.
 
     libjpeg paints what is missing mid-grey, and Pillow does not pass its warning on. So if the last pixel is that
-    grey, the file is decoded again without the marker that ended its data: a complete picture still decodes, a cut one
-    wants more data. (A progressive file cannot be asked this way; what it lacks is detail rather than area.)
+    grey, the file is decoded again with ``SLACK`` in place of the marker that ended its data: a complete picture still
+    decodes, one that lacks more than two blocks wants more. (A progressive file cannot be asked this way; what it
+    lacks is detail rather than area.)
     """
     if "progressive" in im.info:
         return False
@@ -35,7 +37,7 @@ def lost_tail(im: JpegImagePlugin.JpegImageFile, fp: DeadlineFile) -> bool:
     end = scan_end(content)
     if end is None or content[end + 1] in MORE_SCANS:
         return False
-    again = JpegImagePlugin.JpegImageFile(fp.part(end))
+    again = JpegImagePlugin.JpegImageFile(fp.again(content[:end] + SLACK))
     again.draft(None, im.size)
     try:
         again.load()
