@@ -34,6 +34,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
+from imgsearch.core.placement import ACROSS
 from imgsearch.errors import ImageError
 
 EMPTY: Final = "empty"
@@ -195,7 +196,7 @@ def orientation(im: ImageFile.ImageFile) -> Image.Transpose | None:
 
 def header_of(im: ImageFile.ImageFile, format: str) -> Header:
     """The header of an opened image."""
-    across = orientation(im) in _ACROSS
+    across = orientation(im) in ACROSS
     width, height = (im.height, im.width) if across else im.size
     return Header(format, width, height)
 
@@ -242,7 +243,6 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_ACROSS = frozenset(_TURNS[number] for number in (5, 6, 7, 8))
 
 _SIGNATURES = (
     (b"\xff\xd8\xff", "JPEG"),

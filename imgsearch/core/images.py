@@ -34,6 +34,7 @@ from imgsearch.core.formats import (
 )
 from imgsearch.core.jpeg import decode_reduced, lost_tail
 from imgsearch.core.pixels import to_8bit
+from imgsearch.core.placement import ACROSS, centre_crop, placed, squash
 from imgsearch.errors import ImageError
 
 __all__ = ["DecodeLimits", "Header", "ImageError", "decode", "read_header"]
@@ -77,20 +78,23 @@ def decode(
         im = open_image(fp, format, limits.max_pixels)
         turn = orientation(im)
         header = header_of(im, format)
-        whole, left, top = _layout((header.height, header.width), size, fit, resize_to)
-        stored = whole[::-1] if (header.width, header.height) != im.size else whole
-        pixels = _load(im, stored, fp)
-        if turn is not None:
-            pixels = pixels.transpose(turn)
-        out = _resized(pixels, size, whole, left, top, filter).convert("RGB")
+        placement = squash(size)
+        if fit == "crop" and resize_to is not None:
+            placement = centre_crop((header.width, header.height), size, resize_to)
+        pixels, part = _load(im, placement.whole[::-1] if turn in ACROSS else placement.whole, fp)
+        out = placed(pixels, part, turn, placement, filter).convert("RGB")
         fp.check()
         return np.array(out)
 
 
-def _load(im: ImageFile.ImageFile, wanted: tuple[int, int], fp: DeadlineFile) -> Image.Image:
-    """Pixels of ``im``, grey or RGB, not turned yet, reduced to no less than ``wanted`` (width, height) and a gap."""
-    if isinstance(im, JpegImagePlugin.JpegImageFile):
-        decode_reduced(im, wanted)
+def _load(
+    im: ImageFile.ImageFile, wanted: tuple[int, int], fp: DeadlineFile
+) -> tuple[Image.Image, tuple[float, float]]:
+    """Pixels of ``im``, grey or RGB, not turned yet, reduced to no less than ``wanted`` (width, height) and a gap.
+
+    Also returns the (width, height) of the picture in them.
+    """
+    width, height = decode_reduced(im, wanted) if isinstance(im, JpegImagePlugin.JpegImageFile) else im.size
     inverted = isinstance(im, TiffImagePlugin.TiffImageFile) and im.tag_v2.get(262) == 0
     with no_pillow_limit():
         im.load()
@@ -98,41 +102,14 @@ def _load(im: ImageFile.ImageFile, wanted: tuple[int, int], fp: DeadlineFile) ->
     if isinstance(im, JpegImagePlugin.JpegImageFile) and lost_tail(im, fp):
         raise ImageError(TRUNCATED, "JPEG: the data end before the picture does")
     pixels = im if im.mode == "CMYK" else to_8bit(im, inverted)
-    factors = _factor(pixels.width, wanted[0]), _factor(pixels.height, wanted[1])
-    if factors != (1, 1):
-        pixels = pixels.reduce(factors)
-    return to_8bit(pixels)
+    across, down = _factor(pixels.width, wanted[0]), _factor(pixels.height, wanted[1])
+    if (across, down) != (1, 1):
+        pixels = pixels.reduce((across, down))
+    return to_8bit(pixels), (width / across, height / down)
 
 
 def _factor(have: int, wanted: int) -> int:
     return max(1, have // (wanted * REDUCE_GAP))
-
-
-def _layout(
-    have: tuple[int, int], size: tuple[int, int], fit: str, resize_to: int | None
-) -> tuple[tuple[int, int], int, int]:
-    """The size (width, height) to which the whole image is scaled, and where ``size`` is cut from it (left, top)."""
-    height, width = size
-    if fit == "squash" or resize_to is None:
-        return (width, height), 0, 0
-    short = min(have)
-    whole = tuple(resize_to if side == short else int(resize_to * side / short) for side in (have[1], have[0]))
-    return (whole[0], whole[1]), round((whole[0] - width) / 2.0), round((whole[1] - height) / 2.0)
-
-
-def _resized(
-    pixels: Image.Image, size: tuple[int, int], whole: tuple[int, int], left: int, top: int, filter: Image.Resampling
-) -> Image.Image:
-    """``pixels`` scaled to ``whole`` and cut to ``size``, without computing what is cut away."""
-    height, width = size
-    across, down = pixels.width / whole[0], pixels.height / whole[1]
-    box = (
-        left * across,
-        top * down,
-        min((left + width) * across, pixels.width),
-        min((top + height) * down, pixels.height),
-    )
-    return pixels.resize((width, height), filter, box=box)
 
 
 def _resampling(name: str) -> Image.Resampling:

@@ -91,6 +91,6 @@ def _scaled(values: NDArray[np.generic], low: float, high: float) -> NDArray[np.
         rows = slice(start, start + ROWS) if values.ndim > 1 else slice(None)
         with np.errstate(invalid="ignore", over="ignore"):
             scaled = (values[rows].astype(np.float64) - low) * gain
-        scaled[np.isposinf(values[rows])] = 255.0
+        scaled[values[rows] == np.inf] = 255.0
         out[rows] = np.nan_to_num(scaled, nan=0.0).clip(0.0, 255.0).round()
     return out

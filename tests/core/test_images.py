@@ -113,12 +113,12 @@ def test_odd_shapes(width: int, height: int, fit: str) -> None:
 
 
 @given(
-    width=st.integers(20, 400), height=st.integers(20, 400), size=st.integers(8, 64), extra=st.integers(0, 20),
+    width=st.integers(60, 400), height=st.integers(60, 400), size=st.integers(16, 64), extra=st.integers(0, 20),
     resample=st.sampled_from(["bilinear", "bicubic"]),
 )  # fmt: skip
 @settings(max_examples=60, deadline=None)
 def test_crop_is_torchvisions_recipe(width: int, height: int, size: int, extra: int, resample: str) -> None:
-    """Resize the short side, then cut the centre: at most one grey level away, where nothing was reduced on the way."""
+    """Resize the short side, then cut the centre: bit for bit, where nothing was reduced on the way."""
     resize_to = size + extra
     im = Image.fromarray(picture(height, width))
     short, long = min(im.size), max(im.size)
@@ -127,7 +127,10 @@ def test_crop_is_torchvisions_recipe(width: int, height: int, size: int, extra: 
     left, top = round((width - size) / 2.0), round((height - size) / 2.0)
     expected = np.asarray(resized.crop((left, top, left + size, top + size))).astype(int)
     got = decode(saved(im, "PNG"), (size, size), fit="crop", resize_to=resize_to, resample=resample).astype(int)
-    assert np.abs(got - expected).max() <= (1 if max(im.width / width, im.height / height) < 6 else 4)
+    if max(im.width / width, im.height / height) < 6:
+        np.testing.assert_array_equal(got, expected)
+    else:
+        assert np.abs(got - expected).mean() < 1.0
 
 
 @pytest.mark.parametrize("orientation", [1, 6])
