@@ -7,6 +7,7 @@ in float64 by the pairwise update of Chan, Golub & LeVeque, "Algorithms for comp
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import reduce
 
@@ -49,6 +50,24 @@ class Moments:
             raise ValueError(f"moments are of a matrix of rows; got shape {batch.shape}")
         blocks = (_of_block(batch[start : start + BLOCK]) for start in range(0, len(batch), BLOCK))
         return reduce(Moments.merge, blocks, cls.empty(batch.shape[1]))
+
+    @classmethod
+    def of_batches(cls, batches: Iterable[NDArray[np.float32]]) -> Moments | None:
+        """Moments of many small batches, gathered into full blocks first: a product a batch would cost a matrix each.
+
+        ``None`` when there is no batch, as in an empty partition: the width is not known there.
+        """
+        total: Moments | None = None
+        waiting: list[NDArray[np.float32]] = []
+        for batch in batches:
+            waiting.append(batch)
+            if sum(map(len, waiting)) >= BLOCK:
+                part = cls.of(np.concatenate(waiting))
+                total, waiting = part if total is None else total.merge(part), []
+        if waiting:
+            part = cls.of(np.concatenate(waiting))
+            total = part if total is None else total.merge(part)
+        return total
 
     def merge(self, other: Moments) -> Moments:
         """Moments of the rows of both. Associative and commutative up to float64 rounding.

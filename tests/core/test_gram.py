@@ -34,6 +34,15 @@ def test_blocks_and_a_far_mean_do_not_cost_precision() -> None:
     assert np.abs(got - expected).max() < 1e-6 * expected.trace()
 
 
+def test_small_batches_are_gathered_into_blocks() -> None:
+    batch = rows(2 * BLOCK + 300, 6, offset=2.0)
+    got = Moments.of_batches(np.array_split(batch, 37))
+    assert got is not None
+    assert got.n == len(batch)
+    np.testing.assert_allclose(got.covariance(), np.cov(batch.astype(np.float64), rowvar=False), atol=1e-5)
+    assert Moments.of_batches([]) is None
+
+
 def test_bytes_bring_it_back_exactly() -> None:
     moments = Moments.of(rows(50, 9))
     back = Moments.from_bytes(moments.to_bytes())
