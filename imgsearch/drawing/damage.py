@@ -31,7 +31,9 @@ def near_copy(content: bytes, way: str, rng: np.random.Generator) -> bytes:
     elif way == "watermarked":
         draw = ImageDraw.Draw(image, "RGBA")
         text = str(rng.choice(["INSPECTION COPY", "(c) Plant Archive", "CONFIDENTIAL"]))
-        draw.text((w * 0.5, h * rng.uniform(0.75, 0.93)), text, font=font(w * 0.055), fill=(255, 255, 255, 150), anchor="mm")
+        draw.text(
+            (w * 0.5, h * rng.uniform(0.75, 0.93)), text, font=font(w * 0.055), fill=(255, 255, 255, 150), anchor="mm"
+        )
     elif way == "shrunk":
         factor = rng.uniform(0.45, 0.75)
         image = image.resize((int(w * factor), int(h * factor)), Image.Resampling.LANCZOS)

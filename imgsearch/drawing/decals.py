@@ -33,13 +33,26 @@ def aged(rng: np.random.Generator, image: Image.Image, amount: float) -> Picture
         draw.line([x, y, x + length * np.cos(angle), y + length * np.sin(angle)], fill=(tone, tone, tone - 12))
     low = rng.normal(0, 1, (6, 9)).astype(np.float32)
     stain = np.asarray(Image.fromarray(low).resize((w, h), Image.Resampling.BICUBIC))
-    out = np.asarray(image, np.float32) * (1 - np.clip(stain, 0, 1.5) * 0.22 * amount)[..., None] * np.array([1, 0.985, 0.95], np.float32)
+    out = (
+        np.asarray(image, np.float32)
+        * (1 - np.clip(stain, 0, 1.5) * 0.22 * amount)[..., None]
+        * np.array([1, 0.985, 0.95], np.float32)
+    )
     return np.clip(out, 0, 255).astype(np.uint8)
 
 
 def dial(rng: np.random.Generator, size: int = 420) -> Picture:
     """A gauge's face: scale, figures, coloured bands, unit, maker and needle."""
-    unit, top = [("bar", 10), ("bar", 16), ("bar", 2.5), ("kPa", 600), ("psi", 100), ("MPa", 4), ("bar", 40), ("°C", 120)][int(rng.integers(8))]
+    unit, top = [
+        ("bar", 10),
+        ("bar", 16),
+        ("bar", 2.5),
+        ("kPa", 600),
+        ("psi", 100),
+        ("MPa", 4),
+        ("bar", 40),
+        ("°C", 120),
+    ][int(rng.integers(8))]
     dark = rng.random() < 0.2
     ground: RGB = (24, 26, 30) if dark else [(246, 246, 242), (236, 230, 208), (250, 250, 250)][int(rng.integers(3))]
     ink: RGB = (235, 235, 235) if dark else (20, 20, 24)
@@ -53,14 +66,29 @@ def dial(rng: np.random.Generator, size: int = 420) -> Picture:
         return c + radius * c * float(np.cos(angle)), c - radius * c * float(np.sin(angle))
 
     low, high = rng.uniform(0.15, 0.45), rng.uniform(0.55, 0.9)
-    bands = [[(0, low, (214, 170, 30)), (low, high, (40, 150, 70)), (high, 1, (205, 40, 36))], [(high, 1, (205, 40, 36))], [(low, high, (40, 140, 80))], []]
+    bands = [
+        [(0, low, (214, 170, 30)), (low, high, (40, 150, 70)), (high, 1, (205, 40, 36))],
+        [(high, 1, (205, 40, 36))],
+        [(low, high, (40, 140, 80))],
+        [],
+    ]
     for first, last, colour in bands[int(rng.integers(4))]:
-        draw.arc([size * 0.09, size * 0.09, size * 0.91, size * 0.91], 135 + 270 * first, 135 + 270 * last, fill=colour, width=int(size * 0.05))
+        draw.arc(
+            [size * 0.09, size * 0.09, size * 0.91, size * 0.91],
+            135 + 270 * first,
+            135 + 270 * last,
+            fill=colour,
+            width=int(size * 0.05),
+        )
     steps = int(rng.choice([4, 5, 6, 8]))
     for i in range(steps * 5 + 1):
         share = i / (steps * 5)
         major = i % 5 == 0
-        draw.line([at(share, 0.84), at(share, 0.70 if major else 0.77)], fill=ink, width=int(size * (0.013 if major else 0.006)))
+        draw.line(
+            [at(share, 0.84), at(share, 0.70 if major else 0.77)],
+            fill=ink,
+            width=int(size * (0.013 if major else 0.006)),
+        )
         if major:
             centred(draw, at(share, 0.57), f"{top * share:g}"[:4], size * 0.075, ink)
     centred(draw, (c, c * 1.36), unit, size * 0.10, ink)
@@ -102,7 +130,13 @@ def nameplate(rng: np.random.Generator, title: str, size: tuple[int, int] = (560
     if banner:
         draw.rectangle([10, 10, w - 11, h * head], fill=ink)
     maker = str(rng.choice(MAKERS))
-    centred(draw, (w * (0.5 if rng.random() < 0.6 else 0.36), h * (head * 0.55)), maker, h * 0.115, ground if banner else ink)
+    centred(
+        draw,
+        (w * (0.5 if rng.random() < 0.6 else 0.36), h * (head * 0.55)),
+        maker,
+        h * 0.115,
+        ground if banner else ink,
+    )
     emblem = int(rng.integers(4))
     x, y, r = w * 0.88, h * head * 0.55, h * 0.07
     mark = ground if banner else ink
@@ -115,7 +149,26 @@ def nameplate(rng: np.random.Generator, title: str, size: tuple[int, int] = (560
     centred(draw, (w * 0.5, h * (head + 0.09)), title, h * 0.07, ink)
     rows, columns = int(rng.integers(3, 7)), int(rng.integers(1, 4))
     top, bottom = h * (head + 0.17), h * (0.92 if rng.random() < 0.5 else 0.78)
-    names = ["Type", "No.", "V", "Hz", "kW", "rpm", "A", "IP", "Year", "kg", "bar", "m³/h", "DN", "PN", "T max", "cos φ", "Cl.", "Duty"]
+    names = [
+        "Type",
+        "No.",
+        "V",
+        "Hz",
+        "kW",
+        "rpm",
+        "A",
+        "IP",
+        "Year",
+        "kg",
+        "bar",
+        "m³/h",
+        "DN",
+        "PN",
+        "T max",
+        "cos φ",
+        "Cl.",
+        "Duty",
+    ]
     for i in range(rows):
         for j in range(columns):
             x0, x1 = w * 0.05 + j * w * 0.9 / columns, w * 0.05 + (j + 1) * w * 0.9 / columns
@@ -123,7 +176,13 @@ def nameplate(rng: np.random.Generator, title: str, size: tuple[int, int] = (560
             draw.rectangle([x0, y0, x1, y1], outline=ink, width=2)
             size_text = min((y1 - y0) * 0.55, (x1 - x0) * 0.12)
             label = names[int(rng.integers(len(names)))]
-            draw.text((x0 + 6, (y0 + y1) / 2), f"{label}  {int(rng.integers(1, 9999))}", font=font(size_text), fill=ink, anchor="lm")
+            draw.text(
+                (x0 + 6, (y0 + y1) / 2),
+                f"{label}  {int(rng.integers(1, 9999))}",
+                font=font(size_text),
+                fill=ink,
+                anchor="lm",
+            )
     if bottom < h * 0.9:
         centred(draw, (w * 0.5, h * 0.86), f"S/N {int(rng.integers(10**5, 10**7))}", h * 0.075, ink)
     for x in (24, w - 24):
@@ -142,7 +201,17 @@ def warning(rng: np.random.Generator, size: int = 200) -> Picture:
         image.paste((240, 196, 24), (0, 0, s, s))
         draw.polygon([(s * 0.5, s * 0.08), (s * 0.95, s * 0.9), (s * 0.05, s * 0.9)], fill=(18, 18, 18))
         draw.polygon([(s * 0.5, s * 0.2), (s * 0.86, s * 0.84), (s * 0.14, s * 0.84)], fill=(244, 200, 30))
-        draw.polygon([(s * 0.54, s * 0.32), (s * 0.40, s * 0.60), (s * 0.50, s * 0.60), (s * 0.45, s * 0.80), (s * 0.62, s * 0.52), (s * 0.52, s * 0.52)], fill=(18, 18, 18))
+        draw.polygon(
+            [
+                (s * 0.54, s * 0.32),
+                (s * 0.40, s * 0.60),
+                (s * 0.50, s * 0.60),
+                (s * 0.45, s * 0.80),
+                (s * 0.62, s * 0.52),
+                (s * 0.52, s * 0.52),
+            ],
+            fill=(18, 18, 18),
+        )
     elif choice == 1:
         draw.ellipse([s * 0.06, s * 0.06, s * 0.94, s * 0.94], fill=(24, 74, 160))
         draw.ellipse([s * 0.38, s * 0.22, s * 0.62, s * 0.46], fill=(245, 245, 245))

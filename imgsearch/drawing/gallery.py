@@ -53,7 +53,9 @@ class Planned:
     way: str
 
 
-def draw_gallery(out: Path, n_images: int = 2000, n_queries: int = 50, seed: int = 7, processes: int | None = None) -> DrawnGallery:
+def draw_gallery(
+    out: Path, n_images: int = 2000, n_queries: int = 50, seed: int = 7, processes: int | None = None
+) -> DrawnGallery:
     """Draw a gallery into ``out``: ``images/site=…/visit_date=YYYY-MM/IMG_….jpg``, ``queries/….jpg`` and ``truth.csv``.
 
     ``truth.csv`` has the columns path, item, kind, visit_date, site: one row for every readable image (its path relative
@@ -104,7 +106,11 @@ def plan_gallery(n_images: int, n_queries: int, seed: int) -> list[Planned]:
     days = rng.integers(0, DAYS, n_visits)
     files = [(visit, FIRST_DAY + timedelta(int(day)), "") for visit, day in zip(visits, days, strict=True)]
     extras = rng.choice(n_visits, n_copies + n_near + n_damaged, replace=n_copies + n_near + n_damaged > n_visits)
-    ways = [COPY] * n_copies + [NEAR_COPIES[i % len(NEAR_COPIES)] for i in range(n_near)] + [DAMAGES[i % len(DAMAGES)] for i in range(n_damaged)]
+    ways = (
+        [COPY] * n_copies
+        + [NEAR_COPIES[i % len(NEAR_COPIES)] for i in range(n_near)]
+        + [DAMAGES[i % len(DAMAGES)] for i in range(n_damaged)]
+    )
     files += [(*files[source][:2], way) for source, way in zip(extras, ways, strict=True)]
     numbers = 1000 + rng.permutation(len(files))
     planned = []
@@ -135,10 +141,14 @@ def draw_item(out: Path, seed: int, files: list[Planned]) -> None:
         content = drawn[planned.visit]
         if planned.way in NEAR_COPIES:
             way = NEAR_COPIES.index(planned.way)
-            content = near_copy(content, planned.way, np.random.default_rng([seed, 3, kind, planned.number, planned.visit, way]))
+            content = near_copy(
+                content, planned.way, np.random.default_rng([seed, 3, kind, planned.number, planned.visit, way])
+            )
         elif planned.way in DAMAGES:
             way = DAMAGES.index(planned.way)
-            content = damaged(content, planned.way, np.random.default_rng([seed, 4, kind, planned.number, planned.visit, way]))
+            content = damaged(
+                content, planned.way, np.random.default_rng([seed, 4, kind, planned.number, planned.visit, way])
+            )
         (out / planned.path).write_bytes(content)
 
 
@@ -154,7 +164,9 @@ def _clear(out: Path) -> None:
                 shutil.rmtree(out / folder)
         (out / "truth.csv").unlink(missing_ok=True)
     out.mkdir(parents=True, exist_ok=True)
-    (out / MARKER).write_text("This folder was drawn by imgsearch; drawing into it again replaces images, queries and truth.csv.\n")
+    (out / MARKER).write_text(
+        "This folder was drawn by imgsearch; drawing into it again replaces images, queries and truth.csv.\n"
+    )
 
 
 def _write_truth(path: Path, plan: Iterable[Planned]) -> None:
@@ -166,4 +178,6 @@ def _write_truth(path: Path, plan: Iterable[Planned]) -> None:
             if planned.way not in DAMAGES:
                 name = Item.name_of(planned.kind, planned.number)
                 site = Item.site_of(planned.kind, planned.number)
-                writer.writerow([planned.path.removeprefix("images/"), name, planned.kind, planned.taken.isoformat(), site])
+                writer.writerow(
+                    [planned.path.removeprefix("images/"), name, planned.kind, planned.taken.isoformat(), site]
+                )

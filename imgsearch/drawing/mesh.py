@@ -67,7 +67,9 @@ def turned(mesh: Mesh, axis: Sequence[float], spin: float = 0.0) -> Mesh:
     return Mesh(mesh.quads @ rotation, mesh.normals @ rotation, mesh.uv)
 
 
-def revolve(profile: Sequence[tuple[float, float]], segments: int = 36, smooth: bool = False) -> Mesh:
+def revolve(
+    profile: Sequence[tuple[float, float]], segments: int = 36, smooth: bool = False, step: float = STEP
+) -> Mesh:
     """A profile of (z, radius) pairs turned about z; ``smooth`` rounds the edges between its pieces."""
     p = np.asarray(profile, np.float64)
     slopes = np.diff(p, axis=0)
@@ -86,11 +88,13 @@ def revolve(profile: Sequence[tuple[float, float]], segments: int = 36, smooth: 
         length = float(np.hypot(*slope))
         if length < 1e-9:
             continue
-        w = np.linspace(0, 1, max(1, int(np.ceil(length / STEP))) + 1)[:, None]
+        w = np.linspace(0, 1, max(1, int(np.ceil(length / step))) + 1)[:, None]
         zr = p[i] + w * slope
         normal = starts[i] * (1 - w) + ends[i] * w
         points = np.stack([zr[:, 1:] * cos, zr[:, 1:] * sin, np.repeat(zr[:, :1], len(angle), axis=1)], axis=-1)
-        normals = np.stack([normal[:, 1:] * cos, normal[:, 1:] * sin, np.repeat(normal[:, :1], len(angle), axis=1)], axis=-1)
+        normals = np.stack(
+            [normal[:, 1:] * cos, normal[:, 1:] * sin, np.repeat(normal[:, :1], len(angle), axis=1)], axis=-1
+        )
         radius = max(p[i, 1], p[i + 1, 1])
         uv = np.stack(np.broadcast_arrays(angle[None, :] * radius, along + w * length), axis=-1)
         parts.append(patch(points, normals, uv))
@@ -104,10 +108,17 @@ def cylinder(radius: float, z0: float, z1: float, chamfer: float = 0.0, segments
     return revolve([(z0, 0), (z0, radius - c), (z0 + c, radius), (z1 - c, radius), (z1, radius - c), (z1, 0)], segments)
 
 
+def pipe(radius: float, z0: float, z1: float, segments: int = 32) -> Mesh:
+    """An open tube about z, long enough to leave the frame."""
+    return revolve([(z0, radius), (z1, radius)], segments, step=0.6)
+
+
 def ball(radius: float, segments: int = 28, z_scale: float = 1.0) -> Mesh:
     """A sphere, or an ellipsoid stretched along z."""
     angle = np.linspace(0, np.pi, segments // 2)
-    return revolve([(-float(np.cos(a)) * radius * z_scale, float(np.sin(a)) * radius) for a in angle], segments, smooth=True)
+    return revolve(
+        [(-float(np.cos(a)) * radius * z_scale, float(np.sin(a)) * radius) for a in angle], segments, smooth=True
+    )
 
 
 def torus(radius: float, thickness: float, segments: int = 48, around: int = 12) -> Mesh:
@@ -145,7 +156,12 @@ def extrude(outline: ArrayLike, z0: float, z1: float, chamfer: float = 0.0) -> M
         uv = np.stack(np.broadcast_arrays(run + across[:, 0] * length, levels[:, None]), axis=-1)
         parts.append(patch(points, normals, uv))
         if chamfer:
-            points = np.stack([np.column_stack([line, np.full(len(line), z1 - chamfer)]), np.column_stack([line_in, np.full(len(line), z1)])])
+            points = np.stack(
+                [
+                    np.column_stack([line, np.full(len(line), z1 - chamfer)]),
+                    np.column_stack([line_in, np.full(len(line), z1)]),
+                ]
+            )
             normals = np.broadcast_to(sideways[i] + (0, 0, 1), points.shape)
             parts.append(patch(points, normals / np.sqrt(2), points[..., :2]))
         rings = np.linspace(0, 1, max(1, int(np.ceil(np.abs(shape).max() / STEP))) + 1)[:, None, None]

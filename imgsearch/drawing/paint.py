@@ -51,4 +51,4 @@ def rubber(tone: float = 0.15) -> Material:
 
 def tag(rng: np.random.Generator, letters: str) -> str:
     """A tag such as ``PI-2041B``."""
-    return f"{letters}-{int(rng.integers(100, 9999))}{str(rng.choice(['', 'A', 'B', 'C']))}"
+    return f"{letters}-{int(rng.integers(100, 9999))}{rng.choice(['', 'A', 'B', 'C'])!s}"

@@ -20,7 +20,9 @@ from imgsearch.drawing.view import View
 
 Floats = NDArray[np.float32]
 
-BUFFER = 880  # longest side of the buffer an item is drawn into, in pixels
+BLOCK = 16384  # pixels shaded at once, so that intermediate arrays stay in the cache
+BUFFER = 760  # longest side of the buffer an item is drawn into, in pixels
+SHADOW_SCALE = 4
 RUST = np.array([[0.36, 0.17, 0.07], [0.55, 0.28, 0.11]], np.float32)
 
 
@@ -68,20 +70,24 @@ def draw_faces(size: tuple[int, int], polygons: Floats, numbers: NDArray[np.int6
     return image
 
 
-def shadow(shape: Shape, light: Light, view: View, axis: int, level: float, size: tuple[int, int], softness: float) -> Image.Image:
-    """The shadow on the plane where coordinate ``axis`` equals ``level``: an "L" mask, 255 in the dark."""
+def shadow(
+    shape: Shape, light: Light, view: View, axis: int, level: float, size: tuple[int, int], softness: float
+) -> Image.Image:
+    """The shadow on the plane where coordinate ``axis`` equals ``level``: an "L" mask, 255 in the
+    dark, ``SHADOW_SCALE`` times smaller than ``size``."""
     steep = max(float(light.towards[axis]), 0.12)
     fall = (shape.quads[..., axis] - level)[..., None] * (light.towards / steep).astype(np.float32)
     ground, _ = view.project(shape.quads - fall)
     # an eighth of the faces more or less cannot be seen in a blurred shadow: only those that face the lamp are drawn
     lit = np.einsum("fi,i->f", shape.normals.sum(axis=1), light.towards.astype(np.float32)) > 0
-    scale = 4
-    small = (max(1, size[0] // scale), max(1, size[1] // scale))
-    mask = draw_faces(small, ground[lit] / scale, np.full(int(lit.sum()), 255), "L")
-    return mask.filter(ImageFilter.GaussianBlur(max(0.6, softness / scale))).resize(size, Image.Resampling.BILINEAR)
+    small = (size[0] // SHADOW_SCALE, size[1] // SHADOW_SCALE)
+    mask = draw_faces(small, ground[lit] / SHADOW_SCALE, np.full(int(lit.sum()), 255), "L")
+    return mask.filter(ImageFilter.BoxBlur(max(0.6, softness / SHADOW_SCALE)))
 
 
-def render(model: Model, shape: Shape, view: View, light: Light, size: tuple[int, int]) -> tuple[Image.Image, tuple[int, int]] | None:
+def render(
+    model: Model, shape: Shape, view: View, light: Light, size: tuple[int, int]
+) -> tuple[Image.Image, tuple[int, int]] | None:
     """The item seen in a frame of ``size``: an RGBA picture and where its top left lies; None if out of the frame."""
     flat, _ = view.project(shape.quads)
     left, top = np.maximum(np.floor(flat.min(axis=(0, 1))) - 2, 0)
@@ -93,7 +99,10 @@ def render(model: Model, shape: Shape, view: View, light: Light, size: tuple[int
     near = view.zoomed(factor, float(left), float(top))
     buffer_size = (max(1, round(width * factor)), max(1, round(height * factor)))
     rgba = shade(model, shape, near, light, buffer_size)
-    return rgba.resize((width, height), Image.Resampling.BOX if factor > 1.5 else Image.Resampling.BILINEAR), (int(left), int(top))
+    return rgba.resize((width, height), Image.Resampling.BOX if factor > 1.5 else Image.Resampling.BILINEAR), (
+        int(left),
+        int(top),
+    )
 
 
 def shade(model: Model, shape: Shape, view: View, light: Light, size: tuple[int, int]) -> Image.Image:
@@ -109,99 +118,140 @@ def shade(model: Model, shape: Shape, view: View, light: Light, size: tuple[int,
     covered = np.flatnonzero(numbers)
     if not len(covered):
         return Image.new("RGBA", size)
+    faces = _Faces.seen(
+        xy[front], np.concatenate([shape.normals[front], shape.uv[front], depth[front][..., None]], axis=2)
+    )
     face = numbers.reshape(-1)[covered] - 1
-    values = np.concatenate([shape.normals[front], shape.uv[front], depth[front][..., None]], axis=2)
+    owner = shape.owner[front]
     px = (covered % size[0]).astype(np.float32) + 0.5
     py = (covered // size[0]).astype(np.float32) + 0.5
-    normal, u, v, far = _interpolate(values, xy[front], face, px, py)
-
-    owner = shape.owner[front][face]
-    colour, gloss, metal = _surface(model, shape, owner, u, v)
-    lit = _light(normal, colour, gloss, metal, _sight(view, px, py), light)
-    lit *= _occlusion(covered, far, size)[:, None]
-
+    lit = np.empty((3, len(covered)), np.float32)
+    far = np.empty(len(covered), np.float32)
+    for start in range(0, len(covered), BLOCK):
+        part = slice(start, start + BLOCK)
+        normal, u, v, far[part] = faces.at(face[part], px[part], py[part])
+        colour, gloss, metal = _surface(model, shape.wear, owner[face[part]], u, v)
+        lit[:, part] = _light(normal, colour, gloss, metal, _sight(view, px[part], py[part]), light)
+    lit *= _occlusion(covered, far, size)
     pixels = np.zeros((size[1] * size[0], 4), np.uint8)
-    pixels[covered, :3] = np.clip(np.sqrt(np.maximum(lit, 0)) * 255, 0, 255)
+    pixels[covered, :3] = (np.sqrt(np.clip(lit, 0, 1)) * 255).T
     pixels[covered, 3] = 255
-
-    image = pixels.reshape(size[1], size[0], 4)
-    return Image.fromarray(image)
+    return Image.fromarray(pixels.reshape(size[1], size[0], 4))
 
 
-def _interpolate(values: Floats, xy: Floats, face: NDArray[np.int64], px: Floats, py: Floats) -> tuple[Floats, Floats, Floats, Floats]:
-    """Values at pixels: the least-squares affine function through the corners of each pixel's face."""
-    middle = xy.mean(axis=1, keepdims=True)
-    dx, dy = (xy - middle)[..., 0], (xy - middle)[..., 1]
-    sxx, syy, sxy = (dx * dx).sum(1) + 0.05, (dy * dy).sum(1) + 0.05, (dx * dy).sum(1)
-    det = np.maximum(sxx * syy - sxy * sxy, 1e-3)
-    gx = np.einsum("fc,fcv->fv", dx, values)
-    gy = np.einsum("fc,fcv->fv", dy, values)
-    ax = (gx * syy[:, None] - gy * sxy[:, None]) / det[:, None]
-    ay = (gy * sxx[:, None] - gx * sxy[:, None]) / det[:, None]
-    base = values.mean(axis=1)
-    x, y = px - middle[face, 0, 0], py - middle[face, 0, 1]
-    out = base.T[:, face] + ax.T[:, face] * x + ay.T[:, face] * y
-    normal = out[:3].T
-    normal = normal / np.maximum(np.sqrt(np.einsum("pi,pi->p", normal, normal)), 1e-6)[:, None]
-    return normal, out[3], out[4], out[5]
+@dataclass(frozen=True)
+class _Faces:
+    """Values over faces on the screen: least-squares affine functions through their corners."""
+
+    base: Floats
+    across: Floats
+    down: Floats
+
+    @classmethod
+    def seen(cls, xy: Floats, values: Floats) -> _Faces:
+        """``xy``: (n, 4, 2) pixels; ``values``: (n, 4, 6)."""
+        middle = xy.mean(axis=1, keepdims=True)
+        dx, dy = (xy - middle)[..., 0], (xy - middle)[..., 1]
+        sxx, syy, sxy = (dx * dx).sum(1) + 0.05, (dy * dy).sum(1) + 0.05, (dx * dy).sum(1)
+        det = np.maximum(sxx * syy - sxy * sxy, 1e-3)[:, None]
+        gx, gy = np.einsum("fc,fcv->fv", dx, values), np.einsum("fc,fcv->fv", dy, values)
+        ax = (gx * syy[:, None] - gy * sxy[:, None]) / det
+        ay = (gy * sxx[:, None] - gx * sxy[:, None]) / det
+        base = values.mean(axis=1) - ax * middle[:, 0, :1] - ay * middle[:, 0, 1:]
+        return cls(*(np.ascontiguousarray(a.T, np.float32) for a in (base, ax, ay)))
+
+    def at(self, face: NDArray[np.int64], px: Floats, py: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+        """Unit normals (3, p), surface coordinates u and v, and depth at pixels of the given faces."""
+        out = self.across.take(face, axis=1)
+        out *= px
+        step = self.down.take(face, axis=1)
+        step *= py
+        out += step
+        out += self.base.take(face, axis=1)
+        return _unit(out[:3]), out[3], out[4], out[5]
 
 
-def _surface(model: Model, shape: Shape, owner: NDArray[np.int32], u: Floats, v: Floats) -> tuple[Floats, Floats, Floats]:
-    """Colour (linear), gloss and metal of each pixel: paint with dirt and rust, or a picture."""
-    linear = np.array([m.colour for m in model.materials], np.float32) ** 2
-    colour = linear[owner]
-    gloss = np.array([m.gloss for m in model.materials], np.float32)[owner]
-    metal = np.array([m.metal for m in model.materials], np.float32)[owner]
-    rust = np.array([m.rust for m in model.materials], np.float32)[owner]
+def _unit(vectors: Floats) -> Floats:
+    """(3, p) vectors scaled to length one."""
+    return vectors / np.sqrt(np.maximum(_dot(vectors, vectors), 1e-9))
+
+
+def _dot(a: Floats, b: Floats) -> Floats:
+    """Inner products of (3, p) vectors."""
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+
+
+def _surface(
+    model: Model, wear: tuple[int, int], owner: NDArray[np.int32], u: Floats, v: Floats
+) -> tuple[Floats, Floats, Floats]:
+    """Linear colour (3, p), gloss and metal of pixels: paint with dirt and rust, or a picture."""
+    known = np.array([(*m.colour, m.gloss, m.metal, m.rust) for m in model.materials], np.float32).T
+    known[:3] **= 2
+    found = known.take(owner, axis=1)
+    colour, gloss, metal, rust = found[:3], found[3], found[4], found[5]
     dirt, spots = grain()
-    rows = (v * 230 + shape.wear[0]).astype(np.int32) % dirt.shape[0]
-    columns = (u * 230 + shape.wear[1]).astype(np.int32) % dirt.shape[1]
-    fine, coarse = dirt[rows, columns], spots[rows, columns]
-    colour *= (0.80 + 0.30 * fine)[:, None]
+    side = dirt.shape[0]
+    texel = ((v * 230 + wear[0]).astype(np.int32) & (side - 1)) * side + (
+        (u * 230 + wear[1]).astype(np.int32) & (side - 1)
+    )
+    fine, coarse = dirt.reshape(-1).take(texel), spots.reshape(-1).take(texel)
+    colour *= 0.80 + 0.30 * fine
     amount = np.clip((coarse * 0.8 + fine * 0.3 - 1.02 + rust) * 7, 0, 1) * (rust > 0)
-    colour += amount[:, None] * (RUST[0] ** 2 + (RUST[1] ** 2 - RUST[0] ** 2) * fine[:, None] - colour)
-    gloss, metal = gloss * (1 - 0.9 * amount), metal * (1 - amount)
+    for channel in range(3):
+        dark, bright = RUST[:, channel] ** 2
+        colour[channel] += amount * (dark + (bright - dark) * fine - colour[channel])
+    gloss = gloss * (1 - 0.9 * amount)
+    metal = metal * (1 - amount)
     for index, material in enumerate(model.materials):
         if material.picture is not None:
             here = np.flatnonzero(owner == index)
             h, w = material.picture.shape[:2]
-            at = (np.clip(v[here], 0, 0.9999) * h).astype(np.int32), (np.clip(u[here], 0, 0.9999) * w).astype(np.int32)
-            texels = material.picture[at].astype(np.float32) / 255
-            colour[here] = texels**2 * (1 - 0.55 * amount[here])[:, None]
+            rows, columns = (
+                (np.clip(v[here], 0, 0.9999) * h).astype(np.int32),
+                (np.clip(u[here], 0, 0.9999) * w).astype(np.int32),
+            )
+            texels = material.picture[rows, columns].T.astype(np.float32) / 255
+            colour[:, here] = texels**2 * (1 - 0.55 * amount[here])
     return colour, gloss, metal
 
 
 def _sight(view: View, px: Floats, py: Floats) -> Floats:
-    """Unit vectors from the pixels towards the eye."""
+    """Unit vectors (3, p) from pixels towards the eye."""
     x, y = (px - view.centre[0]) / view.focal, (py - view.centre[1]) / view.focal
     r = view.rotation.astype(np.float32)
-    ray = np.stack([x, y, np.ones_like(x)], axis=1) @ r
-    return -ray / np.sqrt(1 + x * x + y * y)[:, None]
+    scale = -1 / np.sqrt(1 + x * x + y * y)
+    return np.stack([(x * r[0, i] + y * r[1, i] + r[2, i]) * scale for i in range(3)])
 
 
 def _light(normal: Floats, colour: Floats, gloss: Floats, metal: Floats, sight: Floats, light: Light) -> Floats:
-    towards = light.towards.astype(np.float32)
-    cosine = normal @ towards
+    """Linear light (3, p) that pixels send to the eye."""
+    towards = light.towards.astype(np.float32)[:, None]
+    cosine = _dot(normal, towards)
     wrapped = np.clip((cosine + 0.35) / 1.35, 0, 1)
     diffuse = wrapped * wrapped * (1 - light.hardness) + np.maximum(cosine, 0) * light.hardness
-    sky = 0.62 + 0.38 * normal[:, 1]
-    half = sight + towards
-    half /= np.maximum(np.sqrt(np.einsum("pi,pi->p", half, half)), 1e-6)[:, None]
-    shine = np.maximum(np.einsum("pi,pi->p", normal, half), 0)
-    shine *= shine
-    shine *= shine
-    shine *= shine
-    broad = shine * shine
+    sky = 0.62 + 0.38 * normal[1]
+    broad = np.maximum(_dot(normal, _unit(sight + towards)), 0)
+    for _ in range(4):
+        broad *= broad
     tight = broad * broad
-    tight = tight * tight
-    mirror = 2 * np.einsum("pi,pi->p", normal, sight) * normal[:, 1] - sight[:, 1]
-    bands = 0.55 + 0.42 * np.sin(mirror * 5.0 + 0.6) + 0.25 * np.clip(mirror * 3, -1, 1)
-    body = colour * (diffuse[:, None] * light.colour + sky[:, None] * light.ambient)
-    reflected = colour * (np.maximum(bands, 0.08) * 0.9)[:, None] * (light.ambient + 0.45 * light.colour)
-    body += metal[:, None] * (reflected - 0.72 * body)
+    tight *= tight
+    seen = _dot(normal, sight)
+    mirror = 2 * seen * normal[1] - sight[1]
+    bands = np.maximum(0.55 + 0.42 * np.sin(mirror * 5.0 + 0.6) + 0.25 * np.clip(mirror * 3, -1, 1), 0.08) * 0.9
     sheen = gloss * (0.16 * broad + (0.15 + 0.75 * gloss) * tight)
-    rim = (1 - np.clip(np.einsum("pi,pi->p", normal, sight), 0, 1)) ** 4 * gloss * 0.18
-    return body + (sheen[:, None] * light.colour) + rim[:, None] * light.ambient
+    edge = 1 - np.clip(seen, 0, 1)
+    edge *= edge
+    rim = edge * edge * gloss * 0.18
+    matt, polished = 1 - 0.72 * metal, metal * bands
+    out = np.empty_like(colour)
+    for i in range(3):
+        lamp, fill = float(light.colour[i]), float(light.ambient[i])
+        out[i] = (
+            colour[i] * ((diffuse * lamp + sky * fill) * matt + polished * (fill + 0.45 * lamp))
+            + sheen * lamp
+            + rim * fill
+        )
+    return out
 
 
 def _occlusion(covered: NDArray[np.int64], far: Floats, size: tuple[int, int]) -> Floats:

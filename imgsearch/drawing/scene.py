@@ -9,15 +9,26 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 from imgsearch.drawing.kinds import KINDS
 from imgsearch.drawing.model import Model
-from imgsearch.drawing.render import Light, Shape, render, shadow
+from imgsearch.drawing.render import SHADOW_SCALE, Light, Shape, render, shadow
 from imgsearch.drawing.textures import FLOORS, TILE, WALLS, spread
 from imgsearch.drawing.view import View, look
 
-PER_UNIT = 240.0  # texture pixels for one unit of length; an item is about two units across
+PER_UNIT = 185.0  # texture pixels for one unit of length; an item is about two units across
+SOFT = 1.4  # how much coarser the surroundings are drawn than the item
 SITES = ("A", "B", "C", "D")
 # what a visit's walls and floors look like at each site, most frequent first
-SITE_WALLS = {"A": ("concrete", "pipes"), "B": ("cladding", "corrosion"), "C": ("brick", "tiles"), "D": ("corrosion", "concrete")}
-SITE_FLOORS = {"A": ("concrete", "grating"), "B": ("grating", "checker_plate"), "C": ("concrete", "gravel"), "D": ("checker_plate", "gravel")}
+SITE_WALLS = {
+    "A": ("concrete", "pipes"),
+    "B": ("cladding", "corrosion"),
+    "C": ("brick", "tiles"),
+    "D": ("corrosion", "concrete"),
+}
+SITE_FLOORS = {
+    "A": ("concrete", "grating"),
+    "B": ("grating", "checker_plate"),
+    "C": ("concrete", "gravel"),
+    "D": ("checker_plate", "gravel"),
+}
 
 
 @dataclass(frozen=True)
@@ -91,18 +102,35 @@ def _light(view: View, rng: np.random.Generator) -> Light:
         strength, fill = rng.uniform(0.8, 1.0), rng.uniform(0.1, 0.2)
     elif mood < 0.5:
         colour, strength, fill = np.array([0.92, 1.0, 1.0]), rng.uniform(0.35, 0.6), rng.uniform(0.4, 0.55)
-    return Light(towards, (colour * strength).astype(np.float32), (ambient * fill).astype(np.float32), float(rng.uniform(0.25, 0.9)))
+    return Light(
+        towards,
+        (colour * strength).astype(np.float32),
+        (ambient * fill).astype(np.float32),
+        float(rng.uniform(0.25, 0.9)),
+    )
 
 
-def _backdrop(name: str, variant: int, view: View, origin: np.ndarray, across: np.ndarray, along: np.ndarray, size: tuple[int, int], start: tuple[float, float]) -> Image.Image:
+def _backdrop(
+    name: str,
+    view: View,
+    origin: np.ndarray,
+    across: np.ndarray,
+    along: np.ndarray,
+    size: tuple[int, int],
+    start: tuple[float, float],
+) -> Image.Image:
     """A plane covered with a surface, seen by the view."""
-    texture = spread(name, variant)
+    texture, mean = spread(name)
     plane = view.plane(origin, across, along)
     place = np.array([[PER_UNIT, 0, start[0]], [0, PER_UNIT, start[1]], [0, 0, 1]])
-    back = place @ np.linalg.inv(plane)
+    # what stands behind is a little out of focus: drawn smaller, then enlarged
+    back = place @ np.linalg.inv(plane) @ np.diag([SOFT, SOFT, 1.0])
     back = back / back[2, 2]
-    average = texture.resize((1, 1), Image.Resampling.BOX, reducing_gap=1.0).getpixel((0, 0))
-    return texture.transform(size, Image.Transform.PERSPECTIVE, back.reshape(-1)[:8].tolist(), Image.Resampling.BILINEAR, fillcolor=average)
+    small = (round(size[0] / SOFT), round(size[1] / SOFT))
+    seen = texture.transform(
+        small, Image.Transform.PERSPECTIVE, back.reshape(-1)[:8].tolist(), Image.Resampling.BILINEAR, fillcolor=mean
+    )
+    return seen.resize(size, Image.Resampling.BILINEAR)
 
 
 def _surroundings(item: Item, view: View, light: Light, size: tuple[int, int], rng: np.random.Generator) -> Image.Image:
@@ -111,19 +139,26 @@ def _surroundings(item: Item, view: View, light: Light, size: tuple[int, int], r
     walls, floors = SITE_WALLS[item.site], SITE_FLOORS[item.site]
     wall = str(walls[0] if home < 0.4 else walls[1] if home < 0.6 else rng.choice(WALLS))
     floor = str(floors[0] if home < 0.4 else floors[1] if home < 0.6 else rng.choice(FLOORS))
-    variant = int(rng.integers(2))
     middle = 1.5 * TILE
     start = (middle + rng.uniform(-0.4, 0.4) * TILE, middle + rng.uniform(-0.4, 0.4) * TILE)
     behind = np.array([0.0, 0.0, item.model.wall])
     right, down, near = np.array([1.0, 0, 0]), np.array([0.0, -1.0, 0]), np.array([0.0, 0, 1.0])
-    ground = _backdrop(wall, variant, view, behind, right, down, size, start)
+    ground = _backdrop(wall, view, behind, right, down, size, start)
     level = item.model.floor
     wall_mask = shadow(item.shape, light, view, 2, item.model.wall, size, 7.0)
     if level is not None:
         corner = np.array([0.0, level, item.model.wall])
-        below = _backdrop(floor, variant, view, corner, right, near, size, (start[0], middle - 1.2 * TILE))
+        below = _backdrop(floor, view, corner, right, near, size, (start[0], middle - 1.2 * TILE))
         reach = max(float(view.eye[2]) - item.model.wall - 0.4, 1.0)
-        edge = np.array([[-9, level, item.model.wall], [9, level, item.model.wall], [9, level, item.model.wall + reach], [-9, level, item.model.wall + reach]], np.float32)
+        edge = np.array(
+            [
+                [-9, level, item.model.wall],
+                [9, level, item.model.wall],
+                [9, level, item.model.wall + reach],
+                [-9, level, item.model.wall + reach],
+            ],
+            np.float32,
+        )
         outline, _ = view.project(edge)
         mask = Image.new("L", size)
         # the near edge lies under the phone: carry the polygon on to the bottom of the frame
@@ -132,15 +167,20 @@ def _surroundings(item: Item, view: View, light: Light, size: tuple[int, int], r
         draw.polygon([*far_left, *far_right, size[0] * 9, size[1] * 9, -size[0] * 8, size[1] * 9], fill=255)
         ground.paste(below, (0, 0), mask)
         floor_mask = shadow(item.shape, light, view, 1, level, size, 7.0)
-        wall_mask = Image.composite(floor_mask, wall_mask, mask)
-        seam = Image.new("L", size)
-        ImageDraw.Draw(seam).line([*far_left, *far_right], fill=150, width=max(3, size[0] // 60))
-        wall_mask = ImageChops.lighter(wall_mask, seam.resize((size[0] // 4, size[1] // 4)).filter(ImageFilter.GaussianBlur(4)).resize(size))
+        low = wall_mask.size
+        wall_mask = Image.composite(floor_mask, wall_mask, mask.resize(low, Image.Resampling.NEAREST))
+        seam = Image.new("L", low)
+        ends = [c / SHADOW_SCALE for c in (*far_left, *far_right)]
+        ImageDraw.Draw(seam).line(ends, fill=150, width=max(2, low[0] // 60))
+        wall_mask = ImageChops.lighter(wall_mask, seam.filter(ImageFilter.BoxBlur(4)))
     dark = 0.35 + 0.35 * light.hardness
     facing = max(float(light.towards[2]), 0.25)
-    open_light = np.sqrt(np.clip(light.colour * (0.35 + 0.65 * facing) + 0.8 * light.ambient, 0.05, 1.3))
-    factors = [mask_value.point([int(255 * min(1.0, o) * (1 - dark * i / 255)) for i in range(256)]) for mask_value, o in ((wall_mask, float(o)) for o in open_light)]
-    return ImageChops.multiply(ground, Image.merge("RGB", factors))
+    tint = rng.normal(1.0, 0.022, 3) * rng.uniform(0.85, 1.05)
+    open_light = tint * np.sqrt(np.clip(light.colour * (0.35 + 0.65 * facing) + 0.8 * light.ambient, 0.05, 1.3))
+    ramp = 1 - dark * np.arange(256) / 255
+    tables = [(255 * min(1.0, float(o)) * ramp).astype(int).tolist() for o in open_light]
+    shade = Image.merge("RGB", [wall_mask] * 3).point(tables[0] + tables[1] + tables[2])
+    return ImageChops.multiply(ground, shade.resize(size, Image.Resampling.BILINEAR))
 
 
 def _obstruct(image: Image.Image, rng: np.random.Generator) -> Image.Image:
@@ -160,7 +200,9 @@ def _obstruct(image: Image.Image, rng: np.random.Generator) -> Image.Image:
         wide = (0.06, 0.025, 0.10)[choice] * min(small) * rng.uniform(0.8, 1.6)
         upright = rng.random() < 0.5
         a, b = ((at * sw, 0), ((at + slope) * sw, sh)) if upright else ((0, at * sh), (sw, (at + slope) * sh))
-        colours = [[(196, 160, 30), (120, 124, 126), (70, 74, 78)], [(24, 24, 26), (150, 70, 30)], [(210, 180, 20)]][choice]
+        colours = [[(196, 160, 30), (120, 124, 126), (70, 74, 78)], [(24, 24, 26), (150, 70, 30)], [(210, 180, 20)]][
+            choice
+        ]
         colour = colours[int(rng.integers(len(colours)))]
         on_layer.line([*a, *b], fill=colour, width=int(wide * 1.6))
         on_layer.line([*a, *b], fill=tuple(min(255, int(c * 1.4) + 12) for c in colour), width=max(1, int(wide * 0.35)))
@@ -171,7 +213,11 @@ def _obstruct(image: Image.Image, rng: np.random.Generator) -> Image.Image:
                 on_layer.line([*p.tolist(), *q.tolist()], fill=(26, 26, 26), width=int(wide * 1.6))
         on_mask.line([*a, *b], fill=255, width=max(1, int(wide)))
     blur = ImageFilter.GaussianBlur(float(rng.uniform(0.8, 2.5)))
-    image.paste(layer.filter(blur).resize(image.size, Image.Resampling.BILINEAR), (0, 0), mask.filter(blur).resize(image.size, Image.Resampling.BILINEAR))
+    image.paste(
+        layer.filter(blur).resize(image.size, Image.Resampling.BILINEAR),
+        (0, 0),
+        mask.filter(blur).resize(image.size, Image.Resampling.BILINEAR),
+    )
     return image
 
 
@@ -181,7 +227,11 @@ def _illuminate(image: Image.Image, rng: np.random.Generator) -> Image.Image:
     y, x = np.mgrid[0:h, 0:w].astype(np.float32)
     x, y = x / (w - 1) * 2 - 1, y / (h - 1) * 2 - 1
     turn = rng.uniform(0, 2 * np.pi)
-    map_ = 1 - rng.uniform(0, 0.22) * (0.5 + 0.5 * (x * np.cos(turn) + y * np.sin(turn))) - rng.uniform(0.04, 0.2) * (x * x + y * y) / 2
+    map_ = (
+        1
+        - rng.uniform(0, 0.22) * (0.5 + 0.5 * (x * np.cos(turn) + y * np.sin(turn)))
+        - rng.uniform(0.04, 0.2) * (x * x + y * y) / 2
+    )
     if rng.random() < 0.22:
         across = x * np.cos(turn + 0.7) + y * np.sin(turn + 0.7)
         bars = 1 / (1 + np.exp(-np.sin(across * rng.uniform(2, 6) + rng.uniform(0, 6)) * rng.uniform(3, 10)))

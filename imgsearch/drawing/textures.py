@@ -8,21 +8,26 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
-from scipy import ndimage
+from scipy import fft, ndimage
 
 Floats = NDArray[np.float32]
 
-TILE = 1024  # pixels; a scene shows at most three by three tiles
+TILE = 768  # pixels; a scene shows at most three by three tiles
 
 
-def fractal(rng: np.random.Generator, size: int = TILE, slope: float = 1.6, stretch: tuple[float, float] = (1.0, 1.0)) -> Floats:
-    """Seamless noise with a 1/f**slope spectrum, ranks spread over 0..1 by its mean and deviation: (size, size) float32."""
-    fy = np.fft.fftfreq(size)[:, None] * size * stretch[0]
-    fx = np.fft.rfftfreq(size)[None, :] * size * stretch[1]
+def fractal(
+    rng: np.random.Generator, size: int = TILE, slope: float = 1.6, stretch: tuple[float, float] = (1.0, 1.0)
+) -> Floats:
+    """Seamless noise with a 1/f**slope spectrum, about 0.5, clipped to 0..1: (size, size) float32.
+
+    ``stretch`` below 1 in its first part draws the pattern out downwards, in its second sideways.
+    """
+    fy = np.fft.fftfreq(size)[:, None] * size * stretch[1]
+    fx = np.fft.rfftfreq(size)[None, :] * size * stretch[0]
     power = 1 / np.maximum(np.hypot(fy, fx), 1.0) ** slope
     power[0, 0] = 0
-    phase = rng.uniform(0, 2 * np.pi, power.shape)
-    noise = np.fft.irfft2(power * np.exp(1j * phase), (size, size))
+    waves = rng.standard_normal((*power.shape, 2), dtype=np.float32).view(np.complex64)[..., 0]
+    noise = fft.irfft2(power.astype(np.float32) * waves, (size, size))
     noise = (noise - noise.mean()) / noise.std()
     return np.clip(0.5 + noise * 0.22, 0, 1).astype(np.float32)
 
@@ -36,11 +41,12 @@ def grain() -> tuple[Floats, Floats]:
 
 @lru_cache(maxsize=1)
 def sensor_noise() -> Image.Image:
-    """RGB noise about grey 128 with a deviation of 16, (2048, 1792): shifted and scaled for every photograph."""
+    """RGB noise about grey 128 with a deviation of about 19, (1664, 1664): shifted and scaled for every photograph."""
     rng = np.random.default_rng([11, 2])
-    noise = rng.normal(0, 1, (1792, 2048, 3)).astype(np.float32)
-    noise = 0.8 * noise + 0.5 * ndimage.gaussian_filter(noise, (1, 1, 0)) * 3
-    return Image.fromarray(np.clip(128 + 16 * noise, 0, 255).astype(np.uint8))
+    noise = rng.standard_normal((1664, 1664, 3), dtype=np.float32)
+    noise += np.roll(noise, 1, 0) * 0.6
+    noise += np.roll(noise, 1, 1) * 0.6
+    return Image.fromarray(np.clip(128 + 14 * noise, 0, 255).astype(np.uint8))
 
 
 def mix(colour_a: tuple[float, ...], colour_b: tuple[float, ...], share: Floats) -> Floats:
@@ -62,11 +68,13 @@ def concrete(rng: np.random.Generator) -> Floats:
     streaks = fractal(rng, slope=1.6, stretch=(0.12, 1.0))
     pores = ndimage.gaussian_filter((rng.random((TILE, TILE)) > 0.9990).astype(np.float32), 1.4, mode="wrap")
     warm = rng.uniform(-8, 8)
-    base = mix((112 + warm, 110, 106 - warm), (176 + warm, 173, 166 - warm), coarse * 0.6 + fine * 0.25 + streaks * 0.15)
+    base = mix(
+        (112 + warm, 110, 106 - warm), (176 + warm, 173, 166 - warm), coarse * 0.6 + fine * 0.25 + streaks * 0.15
+    )
     base *= (1 - 0.30 * np.clip(streaks - 0.6, 0, 1) * 2 - 3.5 * pores)[..., None]
-    for at in (0, 512):
+    for at in (0, TILE // 2):
         base[:, at : at + 3] *= 0.72
-        base[at + 200 : at + 203] *= 0.76
+        base[at + 150 : at + 153] *= 0.76
     return base * relief(fine, 0.8)[..., None]
 
 
@@ -92,8 +100,14 @@ def brick(rng: np.random.Generator) -> Floats:
     tone = rng.normal(0, 1, (TILE // 64, TILE // 128)).astype(np.float32)[row, column]
     hue = rng.uniform(0, 1)
     fine, coarse = fractal(rng, slope=1.0), fractal(rng, slope=2.0)
-    base = mix((120, 62 + 40 * hue, 48 + 50 * hue), (178, 106 + 45 * hue, 82 + 60 * hue), np.clip(0.5 + 0.2 * tone + 0.5 * (fine - 0.5), 0, 1))
-    joint = np.minimum(np.minimum(y % 64, 63 - y % 64), np.minimum((x + 64 * (row % 2)) % 128, 127 - (x + 64 * (row % 2)) % 128))
+    base = mix(
+        (120, 62 + 40 * hue, 48 + 50 * hue),
+        (178, 106 + 45 * hue, 82 + 60 * hue),
+        np.clip(0.5 + 0.2 * tone + 0.5 * (fine - 0.5), 0, 1),
+    )
+    joint = np.minimum(
+        np.minimum(y % 64, 63 - y % 64), np.minimum((x + 64 * (row % 2)) % 128, 127 - (x + 64 * (row % 2)) % 128)
+    )
     height = np.clip(joint / 5.0, 0, 1).astype(np.float32)
     mortar = mix((138, 134, 126), (170, 166, 158), fine)
     base = mortar + (base - mortar) * height[..., None]
@@ -103,7 +117,7 @@ def brick(rng: np.random.Generator) -> Floats:
 def cladding(rng: np.random.Generator) -> Floats:
     """Corrugated sheet metal with screws and streaks."""
     y, x = np.mgrid[0:TILE, 0:TILE].astype(np.float32)
-    wave = 0.5 + 0.5 * np.sin(x / TILE * 2 * np.pi * 12)
+    wave = 0.5 + 0.5 * np.sin(x / TILE * 2 * np.pi * 10)
     profile = np.clip((wave - 0.5) * 2.2 + 0.5, 0, 1)
     colours = [(126, 138, 146), (108, 126, 112), (156, 152, 140), (92, 108, 132)]
     paint = colours[int(rng.integers(len(colours)))]
@@ -111,7 +125,7 @@ def cladding(rng: np.random.Generator) -> Floats:
     base = mix(tuple(c * 0.85 for c in paint), tuple(min(255, c * 1.2) for c in paint), streaks)
     base *= relief(ndimage.gaussian_filter1d(profile, 3, axis=1, mode="wrap").astype(np.float32), 2.2)[..., None]
     base *= (0.9 + 0.12 * profile)[..., None]
-    screws = ((np.abs(x % (TILE / 6) - 42) < 5) & (np.abs(y % 512 - 256) < 5)).astype(np.float32)
+    screws = ((np.abs(x % (TILE / 6) - 42) < 5) & (np.abs(y % (TILE / 2) - 190) < 5)).astype(np.float32)
     return base * (1 - 0.45 * ndimage.gaussian_filter(screws, 1.0))[..., None]
 
 
@@ -124,7 +138,9 @@ def pipes(rng: np.random.Generator) -> Floats:
     while x < TILE - 40:
         width = int(min(rng.choice([34, 54, 84, 128]), TILE - x))
         across = (np.arange(width) + 0.5) / width * 2 - 1
-        shade = np.sqrt(1 - across**2) * (0.62 - 0.38 * across) + 0.16 + 0.5 * np.exp(-(((across + 0.4) / 0.12) ** 2)) * 0.4
+        shade = (
+            np.sqrt(1 - across**2) * (0.62 - 0.38 * across) + 0.16 + 0.5 * np.exp(-(((across + 0.4) / 0.12) ** 2)) * 0.4
+        )
         paint = np.asarray(paints[int(rng.integers(len(paints)))], np.float32)
         strip = paint * (shade[None, :, None] * 1.25) * (0.78 + 0.4 * grime[:, x : x + width, None])
         at = int(rng.integers(0, TILE - 60))
@@ -139,11 +155,17 @@ def pipes(rng: np.random.Generator) -> Floats:
 def tiles(rng: np.random.Generator) -> Floats:
     """Glazed wall tiles with dirty joints."""
     y, x = np.mgrid[0:TILE, 0:TILE]
-    tone = rng.normal(0, 1, (8, 8)).astype(np.float32)[y // 128, x // 128]
+    tone = rng.normal(0, 1, (TILE // 128, TILE // 128)).astype(np.float32)[y // 128, x // 128]
     fine = fractal(rng, slope=1.2)
-    tint = rng.uniform(-14, 14, 3)
-    base = mix(tuple(np.array([186.0, 192, 188]) + tint), tuple(np.array([222.0, 226, 220]) + tint), np.clip(0.5 + 0.15 * tone + 0.4 * (fine - 0.5), 0, 1))
-    joint = np.clip(np.minimum(np.minimum(y % 128, 127 - y % 128), np.minimum(x % 128, 127 - x % 128)) / 4.0, 0, 1).astype(np.float32)
+    tint = rng.uniform(-5, 5, 3)
+    base = mix(
+        tuple(np.array([186.0, 192, 188]) + tint),
+        tuple(np.array([222.0, 226, 220]) + tint),
+        np.clip(0.5 + 0.15 * tone + 0.4 * (fine - 0.5), 0, 1),
+    )
+    joint = np.clip(
+        np.minimum(np.minimum(y % 128, 127 - y % 128), np.minimum(x % 128, 127 - x % 128)) / 4.0, 0, 1
+    ).astype(np.float32)
     base = base * (0.42 + 0.58 * joint)[..., None]
     return base * (relief(joint, 0.2) * (0.86 + 0.2 * fractal(rng, slope=2.0)))[..., None]
 
@@ -159,7 +181,9 @@ def _lattice(rng: np.random.Generator, pitch_x: int, pitch_y: int) -> Floats:
     shadow = np.roll(np.roll(bars | rods, 7, 0), 7, 1)
     out = below * np.where(shadow, 0.5, 1.0)[..., None]
     out = np.where(rods[..., None], metal * 0.82, out)
-    return np.where(bars[..., None], metal * relief(ndimage.gaussian_filter(bars.astype(np.float32), 1.2), 0.9)[..., None], out)
+    return np.where(
+        bars[..., None], metal * relief(ndimage.gaussian_filter(bars.astype(np.float32), 1.2), 0.9)[..., None], out
+    )
 
 
 def grating(rng: np.random.Generator) -> Floats:
@@ -171,11 +195,16 @@ def checker_plate(rng: np.random.Generator) -> Floats:
     """Tread plate: raised lozenges in alternating directions, polished by boots."""
     image = Image.new("L", (TILE, TILE))
     draw = ImageDraw.Draw(image)
-    for j in range(-1, 17):
-        for i in range(-1, 17):
+    for j in range(-1, TILE // 64 + 1):
+        for i in range(-1, TILE // 64 + 1):
             cx, cy = i * 64 + 32, j * 64 + 32
             turn = 1 if (i + j) % 2 else -1
-            lozenge = [(cx - 22, cy - 22 * turn), (cx + 5, cy - 5 * turn), (cx + 22, cy + 22 * turn), (cx - 5, cy + 5 * turn)]
+            lozenge = [
+                (cx - 22, cy - 22 * turn),
+                (cx + 5, cy - 5 * turn),
+                (cx + 22, cy + 22 * turn),
+                (cx - 5, cy + 5 * turn),
+            ]
             draw.polygon(lozenge, fill=255)
     height = np.asarray(image.filter(ImageFilter.GaussianBlur(1.6)), np.float32) / 255
     fine, coarse = fractal(rng, slope=1.0), fractal(rng, slope=1.9)
@@ -226,19 +255,10 @@ WALLS = ("concrete", "corrosion", "brick", "cladding", "pipes", "tiles")
 FLOORS = ("concrete", "grating", "checker_plate", "gravel")
 
 
-@lru_cache(maxsize=64)
-def surface(name: str, variant: int) -> Image.Image:
-    """One repeat of a surface, RGB (TILE, TILE); the same name and variant give the same picture in every process."""
-    rng = np.random.default_rng([23, list(SURFACES).index(name), variant])
-    return Image.fromarray(np.clip(SURFACES[name](rng), 0, 255).astype(np.uint8))
-
-
-@lru_cache(maxsize=24)
-def spread(name: str, variant: int) -> Image.Image:
-    """A surface three repeats wide and high: RGB (3 · TILE, 3 · TILE)."""
-    tile = surface(name, variant)
-    out = Image.new("RGB", (3 * TILE, 3 * TILE))
-    for j in range(3):
-        for i in range(3):
-            out.paste(tile, (i * TILE, j * TILE))
-    return out
+@lru_cache(maxsize=len(SURFACES))
+def spread(name: str) -> tuple[Image.Image, tuple[int, ...]]:
+    """A surface repeated three times either way, RGB (3 · TILE, 3 · TILE), and its mean colour; the same in every process."""
+    rng = np.random.default_rng([23, list(SURFACES).index(name)])
+    pixels = np.clip(SURFACES[name](rng), 0, 255).astype(np.uint8)
+    mean = tuple(int(c) for c in pixels.mean(axis=(0, 1)))
+    return Image.fromarray(np.tile(pixels, (3, 3, 1))), mean

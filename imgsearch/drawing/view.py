@@ -37,7 +37,15 @@ class View:
         return camera @ self.rotation @ np.stack([across, along, origin - self.eye], axis=1)
 
 
-def look(target: Array, distance: float, azimuth: float, elevation: float, roll: float, focal: float, centre: tuple[float, float]) -> View:
+def look(
+    target: Array,
+    distance: float,
+    azimuth: float,
+    elevation: float,
+    roll: float,
+    focal: float,
+    centre: tuple[float, float],
+) -> View:
     """A view of ``target`` from ``distance``, angles in radians: 0 is straight from the front."""
     back = np.array([np.sin(azimuth) * np.cos(elevation), np.sin(elevation), np.cos(azimuth) * np.cos(elevation)])
     right = np.cross((0.0, 1.0, 0.0), back)

@@ -26,7 +26,16 @@ def bolts(count: int, circle: float, size: float, z0: float, z1: float) -> Mesh:
     return mesh.joined([mesh.moved(head, (circle * float(np.cos(a)), circle * float(np.sin(a)), 0)) for a in angles])
 
 
-def flange(model: Model, at: Sequence[float], axis: Sequence[float], radius: float, thick: float, count: int, plate: Material, bolt: Material) -> None:
+def flange(
+    model: Model,
+    at: Sequence[float],
+    axis: Sequence[float],
+    radius: float,
+    thick: float,
+    count: int,
+    plate: Material,
+    bolt: Material,
+) -> None:
     """A flange of ``thick`` starting at ``at`` along ``axis``, its bolts standing out on both sides."""
     model.add(put(mesh.cylinder(radius, 0, thick, thick * 0.15), at, axis), plate)
     size = min(radius * 0.11, radius * 1.6 / count)
@@ -34,7 +43,9 @@ def flange(model: Model, at: Sequence[float], axis: Sequence[float], radius: flo
         model.add(put(bolts(count, radius * 0.8, size, z0, z1), at, axis), bolt)
 
 
-def plate(model: Model, text: str, rng: np.random.Generator, at: Sequence[float], width: float, axis: Sequence[float] = Z) -> None:
+def plate(
+    model: Model, text: str, rng: np.random.Generator, at: Sequence[float], width: float, axis: Sequence[float] = Z
+) -> None:
     """A tag plate facing ``axis``."""
     backing = Material((0.45, 0.46, 0.47), gloss=0.3)
     face = Material(gloss=0.35, picture=tag_plate(rng, text))

@@ -19,13 +19,39 @@ def gate_valve(rng: np.random.Generator) -> Model:
     bolt, stem = steel(rng, 0.12), steel(rng)
     r, reach, rf = rng.uniform(0.17, 0.25), rng.uniform(0.34, 0.5), rng.uniform(0.34, 0.44)
     count = int(rng.choice([4, 6, 8]))
-    model.add(put(mesh.cylinder(r, -2.2, 2.2), (0, -0.3, 0), X), pipe)
-    model.add(put(mesh.revolve([(-reach, r * 1.1), (-reach * 0.5, r * 1.15), (-0.12, r * 1.5), (0.12, r * 1.5), (reach * 0.5, r * 1.15), (reach, r * 1.1)], 36, True), (0, -0.3, 0), X), body)
+    for z0, z1 in ((-4.8, -reach), (reach, 4.8)):
+        model.add(put(mesh.pipe(r, z0, z1), (0, -0.3, 0), X), pipe)
+    model.add(
+        put(
+            mesh.revolve(
+                [
+                    (-reach, r * 1.1),
+                    (-reach * 0.5, r * 1.15),
+                    (-0.12, r * 1.5),
+                    (0.12, r * 1.5),
+                    (reach * 0.5, r * 1.15),
+                    (reach, r * 1.1),
+                ],
+                36,
+                True,
+            ),
+            (0, -0.3, 0),
+            X,
+        ),
+        body,
+    )
     for side in (-1, 1):
         flange(model, (side * reach - 0.045, -0.3, 0), X, rf, 0.09, count, body, bolt)
         flange(model, (side * (reach + 0.10) - 0.045, -0.3, 0), X, rf, 0.085, count, pipe, bolt)
     neck = rng.uniform(0.24, 0.32)
-    model.add(put(mesh.revolve([(-0.55, 0.05), (-0.4, neck * 0.9), (-0.15, neck), (0.12, neck * 0.85)], 32, True), (0, 0, 0), Y), body)
+    model.add(
+        put(
+            mesh.revolve([(-0.55, 0.05), (-0.4, neck * 0.9), (-0.15, neck), (0.12, neck * 0.85)], 32, True),
+            (0, 0, 0),
+            Y,
+        ),
+        body,
+    )
     model.add(put(mesh.cylinder(neck * 1.25, 0.10, 0.18, 0.015), (0, 0, 0), Y), body)
     model.add(put(bolts(count, neck * 1.06, 0.035, 0.18, 0.23), (0, 0, 0), Y), bolt)
     tall = rng.uniform(0.40, 0.62)
@@ -33,7 +59,10 @@ def gate_valve(rng: np.random.Generator) -> Model:
         for side in (-1, 1):
             model.add(put(mesh.box(0.05, 0.09, tall - 0.16), (side * neck * 0.55, 0.18, 0), Y), body)
     else:
-        model.add(put(mesh.revolve([(0.18, neck * 0.75), (0.32, neck * 0.36), (tall, neck * 0.3)], 24, True), (0, 0, 0), Y), body)
+        model.add(
+            put(mesh.revolve([(0.18, neck * 0.75), (0.32, neck * 0.36), (tall, neck * 0.3)], 24, True), (0, 0, 0), Y),
+            body,
+        )
     model.add(put(mesh.cylinder(neck * 0.62, tall, tall + 0.07, 0.015), (0, 0, 0), Y), body)
     top = tall + 0.12
     model.add(put(mesh.cylinder(0.035, 0.18, top + rng.uniform(0.04, 0.4)), (0, 0, 0), Y), stem)
@@ -58,12 +87,15 @@ def flange_joint(rng: np.random.Generator) -> Model:
     if rng.random() < 0.5:
         plates = pipe
     bolt = steel(rng, float(rng.uniform(0, 0.4)))
-    gasket = Material([(0.72, 0.24, 0.16), (0.15, 0.15, 0.16), (0.25, 0.45, 0.35), (0.9, 0.9, 0.86)][int(rng.integers(4))], gloss=0.1)
+    gasket = Material(
+        [(0.72, 0.24, 0.16), (0.15, 0.15, 0.16), (0.25, 0.45, 0.35), (0.9, 0.9, 0.86)][int(rng.integers(4))], gloss=0.1
+    )
     angle = float(rng.choice([0.0, 0.0, np.pi / 2, rng.uniform(-0.6, 0.6)]))
     axis = (float(np.cos(angle)), float(np.sin(angle)), 0.12)
     r, rf, thick = rng.uniform(0.26, 0.46), rng.uniform(0.58, 0.78), rng.uniform(0.1, 0.17)
     count = int(rng.choice([4, 6, 8, 12, 16]))
-    model.add(put(mesh.cylinder(r, -2.6, 2.6, segments=40), (0, 0, 0), axis), pipe)
+    for z0, z1 in ((-4.8, -thick), (thick, 4.8)):
+        model.add(put(mesh.pipe(r, z0, z1, 40), (0, 0, 0), axis), pipe)
     gap = rng.uniform(0.02, 0.05)
     model.add(put(mesh.cylinder(rf * 0.78, -gap, gap), (0, 0, 0), axis), gasket)
     size = min(rf * 0.11, rf * 1.5 / count)
@@ -80,7 +112,11 @@ def flange_joint(rng: np.random.Generator) -> Model:
     if rng.random() < 0.5:
         band = paint(rng, "yellow", "blue", "green", "red", "orange", wear=0.1)
         where = float(rng.choice([-1, 1])) * rng.uniform(0.62, 1.1)
-        model.add(put(mesh.revolve([(where, r * 1.012), (where + rng.uniform(0.1, 0.3), r * 1.012)], 40), (0, 0, 0), axis), band, 0.02)
+        model.add(
+            put(mesh.revolve([(where, r * 1.012), (where + rng.uniform(0.1, 0.3), r * 1.012)], 40), (0, 0, 0), axis),
+            band,
+            0.02,
+        )
     return model
 
 
@@ -94,8 +130,28 @@ def pressure_gauge(rng: np.random.Generator) -> Model:
     face = Material(gloss=0.75, picture=dial(rng))
     rim = rng.uniform(0.05, 0.1)
     y = 0.25
-    model.add(put(mesh.revolve([(-deep, 0), (-deep, r * 0.85), (-deep * 0.7, r * 0.97), (0.02, r * 0.97)], 48), (0, y, 0)), case)
-    model.add(put(mesh.revolve([(-0.02, r * 0.97), (-0.02, r * 1.04), (0.05, r * 1.04), (0.07, r * 1.0), (0.07, r - rim), (0.02, r - rim * 1.2)], 56), (0, y, 0)), bezel, 0.01)
+    model.add(
+        put(mesh.revolve([(-deep, 0), (-deep, r * 0.85), (-deep * 0.7, r * 0.97), (0.02, r * 0.97)], 48), (0, y, 0)),
+        case,
+    )
+    model.add(
+        put(
+            mesh.revolve(
+                [
+                    (-0.02, r * 0.97),
+                    (-0.02, r * 1.04),
+                    (0.05, r * 1.04),
+                    (0.07, r * 1.0),
+                    (0.07, r - rim),
+                    (0.02, r - rim * 1.2),
+                ],
+                56,
+            ),
+            (0, y, 0),
+        ),
+        bezel,
+        0.01,
+    )
     model.add(put(mesh.disc(r - rim * 1.1), (0, y, 0.022)), face)
     foot = y - r
     back = -deep * 0.45
@@ -111,7 +167,7 @@ def pressure_gauge(rng: np.random.Generator) -> Model:
         else:
             model.add(put(mesh.cylinder(0.17, 0.15, 0.21, 0.02, 18), at, Z), lever)
     plumb = paint(rng, "grey", "silver", "brown", "green", wear=0.4)
-    model.add(put(mesh.cylinder(0.2, -2, 2), (0, -1.35, back), X), plumb)
+    model.add(put(mesh.pipe(0.2, -4.8, 4.8), (0, -1.35, back), X), plumb)
     model.add(put(mesh.cylinder(0.13, -1.25, foot - 0.7, 0.01), (0, 0, back), Y), plumb)
     if rng.random() < 0.6:
         plate(model, tag(rng, "PI"), rng, (rng.uniform(-0.1, 0.1), foot - 0.28, back + 0.2), 0.42)
