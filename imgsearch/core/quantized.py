@@ -69,39 +69,26 @@ def pack_queries(queries: Matrix, lead: int) -> PackedQueries:
 @compiled_sums
 def _pack_queries(queries, lead, packed, numbers):  # type: ignore[no-untyped-def]  # compiled: typed by its arguments
     n, dim = queries.shape
+    words = packed.view(np.int32)
+    coordinates = np.zeros(-(-lead // 4) * 4, np.int8)
+    four = coordinates.view(np.int32)
+    last = np.empty(4, np.int8)
     for q in range(n):
-        largest, rest, lead_square = 0.0, 0.0, 0.0
-        for d in range(lead):
-            x = np.float64(queries[q, d])
-            largest = max(largest, abs(x))
-            lead_square += x * x
-        for d in range(lead, dim):
-            x = np.float64(queries[q, d])
-            rest += x * x
-        numbers[q, NORM] = np.sqrt(lead_square + rest) * _UP
-        if not numbers[q, NORM] < np.inf:
+        largest, lead_norm, rest, norm = _measure(queries, q, lead)
+        numbers[q, NORM] = norm
+        if not norm < np.inf:
             continue
-        rest = np.sqrt(rest) * _UP
-        step = max(largest / 127, rest / 504)
-        if step < 1e-30:
-            step = 1.0
+        step = _step(largest / 127, rest / 504)
+        numbers[q, ERROR], numbers[q, BIAS] = _round(queries, q, lead, step, lead_norm, coordinates)
+        numbers[q, STEP], numbers[q, LEAD_NORM] = step, lead_norm
         tile, slot = q // QUERY_TILE, q % QUERY_TILE
-        bias, error = 0, 0.0
-        for d in range(lead):
-            x = np.float64(queries[q, d])
-            rounded = min(max(np.rint(x / step), -127.0), 127.0)
-            packed[tile, d // 4, slot, d % 4] = np.int8(rounded)
-            bias += 128 * np.int64(rounded)
-            x -= step * rounded
-            error += x * x
+        for group in range(four.shape[0]):
+            words[tile, group, slot, 0] = four[group]
         if lead < dim:
             whole = np.int64(np.ceil(rest / step))
             for part in range(4):
-                packed[tile, -1, slot, part] = np.int8((whole + part) // 4)
-        numbers[q, STEP] = step
-        numbers[q, BIAS] = bias
-        numbers[q, ERROR] = np.sqrt(error) * _UP
-        numbers[q, LEAD_NORM] = np.sqrt(lead_square) * _UP
+                last[part] = (whole + part) // 4
+            words[tile, four.shape[0], slot, 0] = last.view(np.int32)[0]
 
 
 @compiled_sums
@@ -111,47 +98,64 @@ def pack_rows(gallery, start, stop, lead, packed):  # type: ignore[no-untyped-de
     Returns the step t, A, B and the greatest norm of a row; a norm that is not finite tells that a row is not.
     """
     dim = gallery.shape[1]
-    rests = np.empty(stop - start, np.float64)
+    rests, lead_norms = np.empty(stop - start, np.float64), np.empty(stop - start, np.float64)
     largest, largest_rest, largest_norm = 0.0, 0.0, 0.0
     for r in range(start, stop):
-        top, rest, square = np.float32(0.0), 0.0, 0.0
-        for d in range(lead):
-            x = gallery[r, d]
-            top = max(top, abs(x))
-            square += np.float64(x) * np.float64(x)
-        for d in range(lead, dim):
-            x = np.float64(gallery[r, d])
-            rest += x * x
-        norm = np.sqrt(square + rest) * _UP
-        if not norm < np.inf:  # x - x == 0, as isfinite tests it, is folded away when sums are re-ordered
+        top, lead_norm, rest, norm = _measure(gallery, r, lead)
+        if not norm < np.inf:
             return 1.0, 0.0, 0.0, norm
-        rests[r - start] = np.sqrt(rest) * _UP
-        largest = max(largest, np.float64(top))
-        largest_rest = max(largest_rest, rests[r - start])
-        largest_norm = max(largest_norm, norm)
-    step = max(largest / 127, largest_rest / 254)
-    if step < 1e-30:
-        step = 1.0
-    inverse = 1 / step
-    row_bytes = np.full(-(-lead // 4) * 4, 128, np.uint8)
-    row_groups = row_bytes.view(np.uint32)
+        rests[r - start], lead_norms[r - start] = rest, lead_norm
+        largest, largest_rest, largest_norm = max(largest, top), max(largest_rest, rest), max(largest_norm, norm)
+    step = _step(largest / 127, largest_rest / 254)
+    coordinates = np.zeros(-(-lead // 4) * 4, np.int8)
+    four = coordinates.view(np.uint32)
     words = packed.view(np.uint32)
     kept, lost = 0.0, 0.0
     for r in range(start, stop):
-        error, square = 0.0, 0.0
-        for d in range(lead):
-            x = np.float64(gallery[r, d])
-            rounded = min(max(np.rint(x * inverse), -127.0), 127.0)
-            row_bytes[d] = np.uint8(np.int32(rounded) + 128)
-            x -= step * rounded
-            error += x * x
-            square += (step * rounded) * (step * rounded)
+        error, _ = _round(gallery, r, lead, step, lead_norms[r - start], coordinates)
+        lost, kept = max(lost, error), max(kept, lead_norms[r - start] + error)
         tile, slot = (r - start) // ROW_TILE, (r - start) % ROW_TILE
-        for group in range(row_groups.shape[0]):
-            words[tile, group, slot, 0] = row_groups[group]
+        for group in range(four.shape[0]):
+            words[tile, group, slot, 0] = four[group] ^ np.uint32(0x80808080)  # ĝ + 128, unsigned
         if lead < dim:
-            whole = np.uint32(min(np.ceil(rests[r - start] * inverse), 255.0))
-            words[tile, row_groups.shape[0], slot, 0] = whole * np.uint32(0x01010101)
-        kept = max(kept, square)
-        lost = max(lost, error)
-    return step, np.sqrt(kept) * _UP, np.sqrt(lost) * _UP, largest_norm
+            whole = np.uint32(np.ceil(rests[r - start] / step))
+            words[tile, four.shape[0], slot, 0] = whole * np.uint32(0x01010101)
+    return step, kept, lost, largest_norm
+
+
+@compiled_sums
+def _measure(rows, r, lead):  # type: ignore[no-untyped-def]
+    """Greatest magnitude of a leading coordinate; norms of the leading ones, the rest and the whole row, rounded up."""
+    bits = rows.view(np.int32)
+    top, lead_square, rest = np.int32(0), 0.0, 0.0
+    for d in range(lead):
+        top = max(top, bits[r, d] & np.int32(0x7FFFFFFF))  # as integers, magnitudes of floats keep their order
+        lead_square += np.float64(rows[r, d]) * np.float64(rows[r, d])
+    for d in range(lead, rows.shape[1]):
+        rest += np.float64(rows[r, d]) * np.float64(rows[r, d])
+    largest = np.float64(np.int32(top).view(np.float32))
+    return largest, np.sqrt(lead_square) * _UP, np.sqrt(rest) * _UP, np.sqrt(lead_square + rest) * _UP
+
+
+@compiled_sums
+def _round(rows, r, lead, step, lead_norm, coordinates):  # type: ignore[no-untyped-def]
+    """Write the multiples of ``step`` nearest to the leading coordinates; return the norm of what is lost, rounded up
+    (float32 arithmetic: its own rounding, 2⁻²³ of the norm, is added), and 128 times the multiples' sum."""
+    short, inverse = np.float32(step), np.float32(1 / step)
+    error, total = np.float32(0), np.int32(0)
+    for d in range(lead):
+        x = rows[r, d]
+        multiple = np.rint(x * inverse)
+        left = x - short * multiple
+        error += left * left
+        whole = np.int32(multiple)
+        total += whole
+        coordinates[d] = np.int8(whole)
+    return np.sqrt(np.float64(error)) * (1 + lead * 2.0**-23) + 2.0**-22 * lead_norm, 128 * np.int64(total)
+
+
+@compiled_sums
+def _step(wanted, also):  # type: ignore[no-untyped-def]
+    """The greater of what is wanted, as a float32 value a little above it; 1 where there is nothing to divide."""
+    step = np.float64(np.float32(max(wanted, also) * (1 + 1e-6)))
+    return step if step > 1e-30 else 1.0

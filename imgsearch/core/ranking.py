@@ -77,13 +77,20 @@ def offer(scores, ids, q, filled, value, identity):  # type: ignore[no-untyped-d
 
 
 @compiled
-def consider(queries, q, batch, row, heaps):  # type: ignore[no-untyped-def]  # compiled: typed by its arguments
-    """Score the pair (query ``q``, ``row`` of ``Batch``) and offer it to ``Heaps``, unless it is below the query's
-    threshold or is the query itself; the threshold rises to the k-th best score when the heap row is full."""
-    value = score(queries, batch.gallery, q, row)
-    if not value >= heaps.thresholds[q] or batch.ids[row] == batch.exclude[q]:
-        return
-    filled = offer(heaps.scores, heaps.ids, q, heaps.filled[q], value, batch.ids[row])
-    heaps.filled[q] = filled
-    if filled == heaps.scores.shape[1] and heaps.scores[q, 0] > heaps.thresholds[q]:
-        heaps.thresholds[q] = heaps.scores[q, 0]
+def settle(queries, batch, asked, rows, n, heaps):  # type: ignore[no-untyped-def]  # compiled: typed by its arguments
+    """Score the ``n`` pairs of query ``asked[i]`` and row ``rows[i]`` of a ``Batch``, and offer them unless
+    below the query's threshold or excluded; a threshold rises to the k-th best score once its heap row is full.
+
+    Pairs come here in bulk, because array arguments are what a compiled call costs: their references are counted.
+    """
+    gallery, ids, exclude = batch
+    scores, heap_ids, filled, thresholds = heaps
+    top_k = scores.shape[1]
+    for i in range(n):
+        q, row = asked[i], rows[i]
+        value = score(queries, gallery, q, row)
+        if not value >= thresholds[q] or ids[row] == exclude[q]:
+            continue
+        filled[q] = offer(scores, heap_ids, q, filled[q], value, ids[row])
+        if filled[q] == top_k and scores[q, 0] > thresholds[q]:
+            thresholds[q] = scores[q, 0]

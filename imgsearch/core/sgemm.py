@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imgsearch.core.compiled import compiled, compiled_sums
-from imgsearch.core.ranking import Batch, Heaps, consider
+from imgsearch.core.ranking import Batch, Heaps, settle
 from imgsearch.core.vectors import Matrix
 
 QUERY_TILE = 256
 CHUNK = 1024
 _RUN = 32
+_PAIRS = 64  # pairs kept back before they are scored
 
 
 class QueryNorms(NamedTuple):
@@ -54,23 +55,30 @@ def _norms(rows, lead):  # type: ignore[no-untyped-def]  # compiled: typed by it
 def _select(queries, first_query, packed, batch, first, products, rests, slack, heaps):  # type: ignore[no-untyped-def]
     """Offer what may reach its query's threshold. ``products``: (queries of the tile, rows of the chunk) float32;
     ``rests``: the rows' rest norms; ``slack``: the rounding of a product, of the query's norm."""
-    n_rows, scored = products.shape[1], 0
+    _, query_rests, query_norms = packed
+    thresholds = heaps.thresholds
+    n_rows, scored, n_pairs = products.shape[1], 0, 0
+    pair_queries, pair_rows = np.empty(_PAIRS + _RUN, np.int64), np.empty(_PAIRS + _RUN, np.int64)
     for i in range(products.shape[0]):
         q = first_query + i
-        rounding, rest = np.float32(slack * packed.norms[q]), packed.rests[q]
-        limit = heaps.thresholds[q] - rounding
+        rounding, rest = np.float32(slack * query_norms[q]), query_rests[q]
+        limit = thresholds[q] - rounding
         for begin in range(0, n_rows, _RUN):
             end = min(begin + _RUN, n_rows)
-            reached = False
+            reached = 0
             for j in range(begin, end):
                 reached |= products[i, j] + rest * rests[j] >= limit
-            if not reached:
-                continue
-            for j in range(begin, end):
-                if products[i, j] + rest * rests[j] >= limit:
-                    scored += 1
-                    consider(queries, q, batch, first + j, heaps)
-                    limit = heaps.thresholds[q] - rounding
+            if reached != 0:
+                for j in range(begin, end):
+                    if products[i, j] + rest * rests[j] >= limit:
+                        pair_queries[n_pairs] = q
+                        pair_rows[n_pairs] = first + j
+                        n_pairs += 1
+            if n_pairs >= _PAIRS or (n_pairs > 0 and end == n_rows):
+                settle(queries, batch, pair_queries, pair_rows, n_pairs, heaps)
+                scored += n_pairs
+                n_pairs = 0
+                limit = thresholds[q] - rounding
     return scored
 
 

@@ -16,10 +16,11 @@ from numba.extending import intrinsic
 
 from imgsearch.core.compiled import compiled
 from imgsearch.core.quantized import BIAS, CHUNK, ERROR, LEAD_NORM, NORM, QUERY_TILE, ROW_TILE, STEP, pack_rows
-from imgsearch.core.ranking import consider
+from imgsearch.core.ranking import settle
 
 _VECTORS = ROW_TILE // 16
 _LOWEST, _HIGHEST = -(2**31), 2**31 - 1
+_PAIRS = 128  # pairs kept back before they are scored
 _ROUNDING = 2.0**-22  # δ of ``quantized``, of the norms' product: 2⁻²⁴ for the float32 score, the rest to spare
 
 
@@ -96,8 +97,9 @@ def _lowest_bit(typing_context: Any, mask: Any) -> Any:
 
 
 @compiled
-def _limit(numbers, q, threshold, step, kept, lost, norm):  # type: ignore[no-untyped-def]  # compiled
+def _limit(numbers, q, thresholds, step, kept, lost, norm):  # type: ignore[no-untyped-def]  # compiled
     """The integer that query ``q``'s dot product with a row must reach: the inequality of ``quantized``."""
+    threshold = np.float64(thresholds[q])
     if threshold == -np.inf:
         return _LOWEST
     needed = threshold - _ROUNDING * numbers[q, NORM] * norm - numbers[q, ERROR] * kept - numbers[q, LEAD_NORM] * lost
@@ -109,46 +111,55 @@ def _limit(numbers, q, threshold, step, kept, lost, norm):  # type: ignore[no-un
 def scan(queries, packed, batch, start, stop, heaps):  # type: ignore[no-untyped-def]  # compiled
     """Offer rows ``start:stop`` to every query's heap. Returns the number of pairs that had to be scored, or -1
     when a gallery row is not finite. Needs ``CHUNK`` x (lead + 4) bytes."""
-    numbers, thresholds = packed.numbers, heaps.thresholds
-    groups = packed.bytes.shape[1]
+    lead, query_bytes, numbers = packed
+    thresholds, gallery = heaps.thresholds, batch.gallery
+    groups = query_bytes.shape[1]
     rows = np.zeros((CHUNK // ROW_TILE, groups, ROW_TILE, 4), np.uint8)
     limits, masks = np.empty(QUERY_TILE, np.int32), np.empty(QUERY_TILE, np.uint32)
+    pair_queries, pair_rows = (
+        np.empty(_PAIRS + QUERY_TILE * ROW_TILE, np.int64),
+        np.empty(_PAIRS + QUERY_TILE * ROW_TILE, np.int64),
+    )
+    query_place, row_place = query_bytes.ctypes.data, rows.ctypes.data
+    limit_place, mask_place = limits.ctypes.data, masks.ctypes.data
     n_queries, scored = len(queries), 0
     for first in range(start, stop, CHUNK):
         last = min(first + CHUNK, stop)
-        step, kept, lost, norm = pack_rows(batch.gallery, first, last, packed.lead, rows)
+        step, kept, lost, norm = pack_rows(gallery, first, last, lead, rows)
         if not norm < np.inf:
             return -1
-        for query_tile in range(packed.bytes.shape[0]):
+        n_row_tiles = (last - first + ROW_TILE - 1) // ROW_TILE
+        for query_tile in range(query_bytes.shape[0]):
             first_query = query_tile * QUERY_TILE
             n_tile = min(QUERY_TILE, n_queries - first_query)
-            for i in range(QUERY_TILE):
-                q = first_query + i
-                limits[i] = _limit(numbers, q, thresholds[q], step, kept, lost, norm) if i < n_tile else _HIGHEST
-            for row_tile in range((last - first + ROW_TILE - 1) // ROW_TILE):
+            limits[:] = _HIGHEST
+            for i in range(n_tile):
+                limits[i] = _limit(numbers, first_query + i, thresholds, step, kept, lost, norm)
+            n_pairs = 0
+            for row_tile in range(n_row_tiles):
                 union = _reach(
-                    packed.bytes.ctypes.data + query_tile * groups * QUERY_TILE * 4,
-                    rows.ctypes.data + row_tile * groups * ROW_TILE * 4,
-                    limits.ctypes.data,
-                    masks.ctypes.data,
+                    query_place + query_tile * groups * QUERY_TILE * 4,
+                    row_place + row_tile * groups * ROW_TILE * 4,
+                    limit_place,
+                    mask_place,
                     groups,
                 )
-                if union == 0:
-                    continue
-                for i in range(n_tile):
-                    mask = masks[i]
-                    if mask == 0:
-                        continue
-                    q = first_query + i
-                    before = thresholds[q]
-                    while mask != 0:
-                        row = first + row_tile * ROW_TILE + _lowest_bit(mask)
-                        mask &= mask - np.uint32(1)
-                        if row < last:
-                            scored += 1
-                            consider(queries, q, batch, row, heaps)
-                    if thresholds[q] != before:
-                        limits[i] = _limit(numbers, q, thresholds[q], step, kept, lost, norm)
+                if union != 0:
+                    for i in range(n_tile):
+                        mask = masks[i]
+                        while mask != 0:
+                            row = first + row_tile * ROW_TILE + _lowest_bit(mask)
+                            mask &= mask - np.uint32(1)
+                            if row < last:
+                                pair_queries[n_pairs] = first_query + i
+                                pair_rows[n_pairs] = row
+                                n_pairs += 1
+                if n_pairs >= _PAIRS or (n_pairs > 0 and row_tile == n_row_tiles - 1):
+                    settle(queries, batch, pair_queries, pair_rows, n_pairs, heaps)
+                    scored += n_pairs
+                    n_pairs = 0
+                    for i in range(n_tile):
+                        limits[i] = _limit(numbers, first_query + i, thresholds, step, kept, lost, norm)
     return scored
 
 
