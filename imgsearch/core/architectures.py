@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imgsearch.core import weights as files
 from imgsearch.core.backbone import Backbone, Preprocessing, Source
+from imgsearch.core.torchvision_networks import network as network_named
 from imgsearch.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -45,7 +47,9 @@ def embedding_network(backbone: Backbone, preprocessing: Preprocessing, pooling:
             rows = _as_rows(self.body(planes), pooling)
             return rows / rows.norm(dim=1, keepdim=True).clamp_min(NORM_FLOOR)
 
-    return EmbeddingNetwork().eval().requires_grad_(False)
+    network = EmbeddingNetwork().requires_grad_(False)
+    network.training = False  # not eval(): an exported program, in evaluation mode for good, refuses to be told
+    return network
 
 
 def measure_dim(backbone: Backbone, preprocessing: Preprocessing) -> int:
@@ -103,7 +107,7 @@ def _body(backbone: Backbone, pooling: str) -> nn.Module:
         network = _timm_network(backbone.architecture)
     else:
         network = _architecture(backbone)
-    if backbone.family != "program":  # an exported program is in evaluation mode for good, and refuses to be told
+    if backbone.family != "program":
         network.eval()
     if backbone.pool_layer and pooling != "avg":
         _set_layer(network, backbone.pool_layer, _pool_module(pooling), backbone)
@@ -126,20 +130,23 @@ def _architecture(backbone: Backbone) -> nn.Module:
     """The named network, its last layer an identity, with the weights of the file."""
     from torch import nn
 
-    if backbone.family == "lite":
+    tensors = files.load_state_dict(Path(backbone.weights))
+    lite = backbone.family == "lite"
+    classifier = ("_fc" if lite else network_named(backbone.architecture).last_layer) + ".weight"
+    n_classes = len(tensors[classifier]) if classifier in tensors else 1000
+    if lite:
         from efficientnet_lite_pytorch import EfficientNet
 
-        network: nn.Module = EfficientNet.from_name(backbone.architecture)
+        network: nn.Module = EfficientNet.from_name(backbone.architecture, num_classes=n_classes)
     else:
         from torchvision.models import get_model
 
-        flags: dict[str, Any] = {}
+        flags: dict[str, Any] = {"num_classes": n_classes}
         if backbone.architecture in ("googlenet", "inception_v3"):  # as torchvision builds them for its own weights
-            flags = {"transform_input": True, "aux_logits": False, "init_weights": False}
+            flags |= {"transform_input": True, "aux_logits": False, "init_weights": False}
         network = get_model(backbone.architecture, weights=None, **flags)
     if backbone.last_layer:
         _set_layer(network, backbone.last_layer, nn.Identity(), backbone)
-    tensors = files.load_state_dict(files.Path(backbone.weights))
     left_out = (*TRAINING_ONLY, *([backbone.last_layer + "."] if backbone.last_layer else []))
     tensors = {name: value for name, value in tensors.items() if not name.startswith(left_out)}
     _load(network, tensors, backbone)

@@ -70,13 +70,22 @@ def _export_onnx(encoder: Encoder, network: nn.Module, pixels: Tensor) -> bytes:
         path = Path(folder, "exported.onnx")
         try:
             with torch.inference_mode():
+                if encoder.backbone.family == "script":  # the exporter's own tracer stumbles over TorchScript inside
+                    network = torch.jit.trace(network, pixels)
                 torch.onnx.export(network, (pixels,), str(path), dynamo=False, dynamic_axes=axes, **names)
             return _optimised(path)
         except Exception as error:  # the tracer and the checker raise many kinds
             first = error
         try:
             torch.onnx.export(
-                network, (pixels,), str(path), dynamo=True, dynamic_shapes=({0: "n"},), verbose=False, **names
+                network,
+                (pixels,),
+                str(path),
+                dynamo=True,
+                external_data=False,
+                dynamic_shapes=({0: "n"},),
+                verbose=False,
+                **names,
             )
             return _optimised(path)
         except Exception as error:
@@ -119,10 +128,6 @@ def _check(encoder: Encoder, graph: bytes, network: nn.Module | None) -> None:
         0, 256, (3, encoder.preprocessing.height, encoder.preprocessing.width, 3), np.uint8
     )
     got = np.concatenate([runtime(pixels[:1]), runtime(pixels)])
-    if got.shape != (4, encoder.dim):
-        raise UserError(
-            f"encoder {encoder.name}: gives {got.shape[1]} numbers an image, not {encoder.dim}; check dim in its TOML"
-        )
     if not np.isfinite(got).all():
         raise UserError(f"encoder {encoder.name}: gives NaN or infinity for noise; are its weights sound?")
     if network is not None:

@@ -16,7 +16,7 @@ from imgsearch.core.vectors import Matrix
 from imgsearch.errors import UserError
 
 Pixels = NDArray[np.uint8]
-BATCH = 4  # images a run; measured, see benchmarks
+BATCH = 2  # images a run: the most images a second on one core, and the least memory (see benchmarks)
 
 
 class Runtime(Protocol):
@@ -101,7 +101,12 @@ def _torch(graph: bytes, encoder: Encoder) -> Any:
     import torch
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    network = torch.export.load(io.BytesIO(graph)).module().to(device)
+    network = torch.export.load(io.BytesIO(graph)).module()
+    for node in list(network.graph.nodes):  # they pin the device and dtype of the export, which we change
+        if node.target == torch.ops.aten._assert_tensor_metadata.default:
+            network.graph.erase_node(node)
+    network.recompile()
+    network.to(device)
     lower = encoder.precision == "bf16"
 
     def run(pixels: Pixels) -> Matrix:
@@ -123,7 +128,12 @@ def _checked(encoder: Encoder, run: Any, batch: int) -> Runtime:
         rows = np.empty((len(pixels), encoder.dim), np.float32)
         for start in range(0, len(pixels), batch):
             part = np.ascontiguousarray(pixels[start : start + batch])
-            rows[start : start + len(part)] = run(part)
+            given = run(part)
+            if given.shape != (len(part), encoder.dim):
+                raise UserError(
+                    f"encoder {encoder.name}: gives {given.shape}, not {(len(part), encoder.dim)}; check its dim"
+                )
+            rows[start : start + len(part)] = given
         return rows
 
     return embed

@@ -159,8 +159,8 @@ def networks() -> dict[str, list[Network]]:
         name, weights, dim, last, pool, crop, resize, resample, file = line.split()
         mean, std = (HALF, HALF) if name in HALF_NORMALISED else (IMAGENET_MEAN, IMAGENET_STD)
         entry = Network(
-            name, "IMAGENET1K_" + weights.rstrip("*"), weights.endswith("*"), int(dim), last, pool.strip("-"), int(crop),
-            int(resize), resample, mean, std, file,
+            name, "IMAGENET1K_" + weights.rstrip("*"), weights.endswith("*"), int(dim), last, pool.strip("-"),
+            int(crop), int(resize), resample, mean, std, file,
         )  # fmt: skip
         found.setdefault(name, []).append(entry)
     return {name: sorted(entries, key=lambda entry: not entry.default) for name, entries in found.items()}
