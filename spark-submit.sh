@@ -96,4 +96,16 @@ for i in "${!submit_options[@]}"; do
     if [ "${submit_options[$i]}" = --py-files ]; then submit_options[i+1]="${package:+$package,}${submit_options[i+1]}"; fi
 done
 if [ -n "$DELTA_JARS" ]; then defaults+=(--jars "$DELTA_JARS"); fi
+
+quiet() {  # drops the line every Spark JVM begins with; the rest passes as it comes, progress bars too
+    local line
+    while IFS= read -r line; do
+        case "$line" in
+            "WARNING: Using incubator modules: jdk.incubator.vector") break ;;
+            *) printf '%s\n' "$line" ;;
+        esac
+    done
+    exec cat
+}
+exec 2> >(quiet >&2)
 exec "$SPARK_HOME/bin/spark-submit" "${defaults[@]}" "${submit_options[@]}" "$ROOT/jobs/$job.py" "$@"

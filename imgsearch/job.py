@@ -37,7 +37,8 @@ def run_job(name: str, config_class: type[Config], run: Callable[[SparkSession, 
     """The whole of ``jobs/NAME.py``: parse, call, print the summary, return the exit code."""
     try:
         config = parse(name, config_class, sys.argv[1:])
-        logging.getLogger("py4j").setLevel(logging.CRITICAL)
+        for chatty in ("py4j", "DataFrameQueryContextLogger"):
+            logging.getLogger(chatty).setLevel(logging.CRITICAL + 1)
         from imgsearch.lake.session import build_session
 
         spark = build_session(f"imgsearch {name}")

@@ -25,10 +25,14 @@ class TableSpec:
     open: bool = False
 
     @property
+    def schema(self) -> str:
+        """The DDL without its comments."""
+        return re.sub(r"\s*COMMENT\s+'(?:[^']|'')*'", "", self.ddl)
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """Our columns' names, in order."""
-        without_comments = re.sub(r"COMMENT\s+'[^']*'", "", self.ddl)
-        return tuple(part.split()[0] for part in re.split(r",(?![^<(]*[>)])", without_comments) if part.strip())
+        return tuple(part.split()[0] for part in re.split(r",(?![^<(]*[>)])", self.schema) if part.strip())
 
 
 IMAGES = TableSpec(
@@ -144,6 +148,11 @@ CLUSTERS = TableSpec(
     medoid_id STRING COMMENT 'image_id of the member nearest to the cluster''s mean',
     medoid_path STRING,
     cohesion FLOAT COMMENT 'mean cosine of members to the centroid',
+    silhouette FLOAT COMMENT 'mean simplified silhouette of a sample, -1..1',
+    nearest_cluster_id INT COMMENT 'the cluster with the most similar centroid',
+    nearest_score FLOAT COMMENT 'cosine to its centroid',
+    metadata MAP<STRING, STRING> COMMENT 'for each carried column its commonest value here, with its share',
+    fence FLOAT COMMENT 'the score below which a member is an outlier',
     centroid BINARY NOT NULL COMMENT 'packed float32, unit length'
     """,
     key=("cluster_id",),
@@ -158,9 +167,35 @@ MEMBERS = TableSpec(
     cluster_id INT NOT NULL,
     score FLOAT NOT NULL COMMENT 'cosine to the centroid',
     rank INT NOT NULL COMMENT '1 = nearest to the centroid',
-    is_outlier BOOLEAN NOT NULL COMMENT 'farther from its centroid than the cluster''s own rule allows'
+    is_outlier BOOLEAN NOT NULL COMMENT 'farther from its centroid than the cluster''s own rule allows',
+    second_cluster_id INT COMMENT 'the best cluster but its own',
+    margin FLOAT COMMENT 'score minus the cosine to the second-best centroid'
     """,
     key=("image_id",),
+    job="cluster",
+)
+
+CLUSTER_EVENTS = TableSpec(
+    "cluster_events",
+    """
+    fitted_at TIMESTAMP NOT NULL,
+    event STRING NOT NULL COMMENT 'kept, new, gone, split or merge',
+    cluster_id INT NOT NULL COMMENT 'the cluster it happened to: old for gone and split, else new',
+    others ARRAY<INT> COMMENT 'split: the clusters that now hold it; merge: the old ones it came from',
+    images BIGINT COMMENT 'images in both'
+    """,
+    key=("fitted_at", "event", "cluster_id"),
+    job="cluster",
+)
+
+CLUSTER_CURVE = TableSpec(
+    "cluster_curve",
+    """
+    n_clusters INT NOT NULL,
+    criterion DOUBLE NOT NULL COMMENT 'mean simplified silhouette on the sample, higher is better',
+    chosen BOOLEAN NOT NULL
+    """,
+    key=("n_clusters",),
     job="cluster",
 )
 
@@ -222,6 +257,6 @@ RUNS = TableSpec(
 )
 
 ALL_TABLES = (
-    IMAGES, CONTENTS, QUARANTINE, ENCODERS, EMBEDDINGS, PROJECTIONS, VECTORS, CLUSTERS, MEMBERS,
-    IMAGE_LABELS, MATCHES, METRICS, RUNS,
+    IMAGES, CONTENTS, QUARANTINE, ENCODERS, EMBEDDINGS, PROJECTIONS, VECTORS, CLUSTERS, MEMBERS, CLUSTER_EVENTS,
+    CLUSTER_CURVE, IMAGE_LABELS, MATCHES, METRICS, RUNS,
 )  # fmt: skip

@@ -155,7 +155,7 @@ class Warehouse:
 
 def empty(spark: SparkSession, spec: TableSpec) -> DataFrame:
     """No rows, with the spec's columns."""
-    return spark.createDataFrame([], T.StructType.fromDDL(_without_quotes(spec.ddl)))
+    return spark.createDataFrame([], T.StructType.fromDDL(spec.schema))
 
 
 def read_any(spark: SparkSession, where: str) -> DataFrame | None:
@@ -176,10 +176,6 @@ def absolute(path: str) -> str:
 def quoted(name: str) -> str:
     """``a.b`` → ```a`.`b```."""
     return ".".join(f"`{part}`" for part in name.split("."))
-
-
-def _without_quotes(ddl: str) -> str:
-    return re.sub(r"COMMENT\s+'(?:[^']|'')*'", "", ddl)
 
 
 def _schema_exists(spark: SparkSession, location: str) -> bool:

@@ -1,0 +1,68 @@
+"""Arrow batches between Spark and pure functions: map over packed vectors, gather mergeable parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import pyarrow as pa
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from imgsearch.lake.session import n_slots
+
+Batches = Iterator[pa.RecordBatch]
+Part = TypeVar("Part")
+
+#: Partial results that the driver takes at once; more are merged on the executors first.
+DRIVER_PARTS = 8
+
+
+def gather(
+    frame: DataFrame,
+    reduce_batches: Callable[[Batches], bytes | None],
+    merge: Callable[[bytes, bytes], bytes],
+) -> bytes | None:
+    """One value from a frame: ``reduce_batches`` in each task, ``merge`` in a tree. ``None`` for no rows.
+
+    Both are called on executors and must be picklable. The driver never holds more than ``DRIVER_PARTS`` parts, so its
+    memory does not grow with the frame.
+    """
+
+    def reduce_task(batches: Batches) -> Batches:
+        part = reduce_batches(batches)
+        if part is not None:
+            yield _part(part)
+
+    def merge_task(batches: Batches) -> Batches:
+        merged: bytes | None = None
+        for batch in batches:
+            for value in batch.column(0):
+                merged = value.as_py() if merged is None else merge(merged, value.as_py())
+        if merged is not None:
+            yield _part(merged)
+
+    slots = n_slots(frame.sparkSession)
+    if frame.rdd.getNumPartitions() > slots:
+        frame = frame.coalesce(slots)
+    parts = frame.mapInArrow(reduce_task, "part binary")
+    n_parts = slots
+    while n_parts > DRIVER_PARTS:
+        n_parts = max(DRIVER_PARTS // 2, int(n_parts**0.5))
+        parts = parts.repartition(n_parts).mapInArrow(merge_task, "part binary")
+    result: bytes | None = None
+    for value in parts.toArrow().column("part"):
+        result = value.as_py() if result is None else merge(result, value.as_py())
+    return result
+
+
+def sample_rows(frame: DataFrame, key: str, n_rows: int, total: int, seed: int = 0) -> DataFrame:
+    """About ``n_rows`` of ``total`` rows, chosen by a hash of ``key``: the same rows whatever the partitioning."""
+    if n_rows >= total:
+        return frame
+    buckets = 1 << 30
+    return frame.where(F.pmod(F.xxhash64(key, F.lit(seed)), F.lit(buckets)) < int(buckets * n_rows / total))
+
+
+def _part(value: bytes) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays([pa.array([value], pa.binary())], names=["part"])

@@ -1,0 +1,223 @@
+"""Embed: ``images`` → ``embeddings``, by a Pandas UDF that goes from a file's bytes to its vector.
+
+The CNN (last layer removed) is broadcast as an ONNX graph; a Python worker builds it once and keeps it. Only images
+that this encoder has neither embedded nor refused are read, and every slice is committed, so a stopped run goes on
+where it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pyspark import Accumulator, Broadcast
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from imgsearch.config import EmbedConfig
+from imgsearch.core.embedding import embed_files
+from imgsearch.core.encoder import Encoder, resolve
+from imgsearch.core.images import DecodeLimits
+from imgsearch.core.runtime import Runtime, load_runtime
+from imgsearch.core.vectors import pack
+from imgsearch.errors import ImageError
+from imgsearch.lake.files import read_local, with_content
+from imgsearch.lake.graphs import cached_graph
+from imgsearch.lake.progress import Progress
+from imgsearch.lake.session import n_slots
+from imgsearch.lake.warehouse import Warehouse
+from imgsearch.lake.worker import keep
+from imgsearch.stages.summary import RunSummary, Stopwatch, finish
+from imgsearch.tables import CONTENTS, EMBEDDINGS, ENCODERS, IMAGES, QUARANTINE
+
+EMBEDDED = (
+    "image_id string, embedding binary, sharpness float, brightness float, contrast float, entropy float, "
+    "reason string, detail string"
+)
+#: Reasons that another try may mend: these are not counted as seen.
+PASSING_REASONS = ("unreadable", "changed", "timeout", "out_of_memory")
+TASK_IMAGES = 128
+
+
+def run(spark: SparkSession, config: EmbedConfig) -> RunSummary:
+    """Embed what ``config.encoder`` has not seen. Idempotent: a second run embeds nothing."""
+    watch = Stopwatch()
+    warehouse = Warehouse.open(spark, config.warehouse)
+    encoder = resolve(config.encoder, pooling=config.pooling, precision=config.precision)
+    limits = DecodeLimits(max_pixels=config.max_pixels, seconds=config.decode_seconds)
+    todo = _unseen(warehouse, encoder.encoder_id).persist()
+    try:
+        total = todo.count()
+        good = bad = 0
+        if total:
+            graph = spark.sparkContext.broadcast(cached_graph(encoder))
+            _register(warehouse, encoder)
+            n_slices = -(-total // config.slice_images)
+            with Progress(spark.sparkContext, "embed", total) as progress:
+                for number in range(n_slices):
+                    part = todo.where(F.pmod(F.xxhash64("image_id"), F.lit(n_slices)) == number)
+                    n_good, n_bad = _embed_slice(warehouse, part, encoder, graph, limits, -(-total // n_slices), progress)
+                    good, bad = good + n_good, bad + n_bad
+            graph.unpersist()
+    finally:
+        todo.unpersist()
+    return finish(
+        warehouse, "embed", watch, rows_in=total, rows_out=good, quarantined=bad,
+        details={"encoder": encoder.name, "encoder_id": encoder.encoder_id},
+    )  # fmt: skip
+
+
+def embed(
+    images: DataFrame,
+    encoder: Encoder,
+    graph: Broadcast[bytes],
+    limits: DecodeLimits | None = None,
+    progress: Progress | None = None,
+) -> DataFrame:
+    """Images (``path``, ``content`` or null) → the same rows and the columns of ``EMBEDDED``.
+
+    ``embedding`` is null where the image could not be used; ``reason`` and ``detail`` then say why.
+    """
+    n_threads = int(images.sparkSession.sparkContext.getConf().get("spark.task.cpus", "1"))
+    udf = embed_udf(
+        encoder, graph, limits or DecodeLimits(), n_threads, progress and progress.done, progress and progress.bad
+    )
+    return images.withColumn("_embedded", udf("path", "content")).select(
+        *(c for c in images.columns if c != "image_id"), "_embedded.*"
+    )
+
+
+def embed_udf(
+    encoder: Encoder,
+    graph: Broadcast[bytes],
+    limits: DecodeLimits,
+    n_threads: int = 1,
+    done: Accumulator[int] | None = None,
+    bad: Accumulator[int] | None = None,
+) -> Callable[..., Any]:
+    """The Pandas UDF (iterator form): (path, content or null) → ``EMBEDDED``. Captures handles and small values only."""
+
+    def embed_batches(batches: Iterator[tuple[pd.Series, pd.Series]]) -> Iterator[pd.DataFrame]:
+        runtime = worker_runtime(encoder, graph, n_threads)
+        for paths, contents in batches:
+            frame = embed_batch(paths, contents, runtime, encoder, limits, n_threads)
+            if done is not None and bad is not None:
+                done.add(len(frame))
+                bad.add(int(frame["reason"].notna().sum()))
+            yield frame
+
+    return F.pandas_udf(embed_batches, returnType=EMBEDDED)  # type: ignore[call-overload, no-any-return]
+
+
+def worker_runtime(encoder: Encoder, graph: Broadcast[bytes], n_threads: int) -> Runtime:
+    """This worker's network, built at its first batch."""
+    return keep(("encoder", encoder.encoder_id, n_threads), lambda: load_runtime(graph.value, encoder, n_threads))
+
+
+def embed_batch(
+    paths: pd.Series, contents: pd.Series, runtime: Runtime, encoder: Encoder, limits: DecodeLimits, n_threads: int
+) -> pd.DataFrame:
+    """One batch of files → a frame with the columns of ``EMBEDDED``, in the same order."""
+    digests: list[str | None] = [None] * len(paths)
+
+    def source(i: int, path: str, content: bytes | None) -> Callable[[], bytes]:
+        def read() -> bytes:
+            data = content if content is not None else read_local(path)
+            digests[i] = hashlib.sha256(data).hexdigest()
+            return data
+
+        return read
+
+    sources = (source(i, path, content) for i, (path, content) in enumerate(zip(paths, contents, strict=True)))
+    result = embed_files(sources, runtime, encoder.preprocessing, encoder.dim, limits, n_threads)
+    packed = pack(result.embeddings).to_pylist()
+    ok = np.array([e is None for e in result.errors], bool)
+    frame = pd.DataFrame(
+        {
+            "image_id": digests,
+            "embedding": [vector if usable else None for vector, usable in zip(packed, ok, strict=True)],
+        }
+    )
+    for column, name in enumerate(("sharpness", "brightness", "contrast", "entropy")):
+        frame[name] = np.where(ok, result.quality[:, column], np.float32("nan")).astype(np.float32)
+    frame["reason"] = [e and e.reason for e in result.errors]
+    frame["detail"] = [e and e.detail for e in result.errors]
+    return frame
+
+
+def _unseen(warehouse: Warehouse, encoder_id: str) -> DataFrame:
+    """Distinct images (``image_id``, one ``path``) that this encoder has neither embedded nor refused for good."""
+    images = warehouse.read(IMAGES).groupBy("image_id").agg(F.min("path").alias("path"))
+    embedded = warehouse.read_or_empty(EMBEDDINGS).where(F.col("encoder_id") == encoder_id)
+    refused = warehouse.read_or_empty(QUARANTINE).where(
+        (F.col("stage") == "embed") & (F.col("encoder_id") == encoder_id) & ~F.col("reason").isin(*PASSING_REASONS)
+    )
+    seen = embedded.select("image_id").union(refused.select("image_id"))
+    return images.join(seen, on="image_id", how="left_anti")
+
+
+def _embed_slice(
+    warehouse: Warehouse,
+    part: DataFrame,
+    encoder: Encoder,
+    graph: Broadcast[bytes],
+    limits: DecodeLimits,
+    n_images: int,
+    progress: Progress,
+) -> tuple[int, int]:
+    """Embed one slice and commit it; returns how many were embedded and how many quarantined."""
+    spark = warehouse.spark
+    n_tasks = max(1, min(n_images, max(n_slots(spark) * 2, n_images // TASK_IMAGES)))
+    files = with_bytes(warehouse, part).withColumnRenamed("image_id", "wanted_id").repartition(n_tasks)
+    changed = F.col("reason").isNull() & (F.col("image_id") != F.col("wanted_id"))
+    rows = (
+        embed(files, encoder, graph, limits, progress)
+        .withColumn("detail", F.when(changed, "the file is not the one that was ingested; ingest it again").otherwise(F.col("detail")))
+        .withColumn("reason", F.when(changed, "changed").otherwise(F.col("reason")))
+        .drop("content")
+        .persist()
+    )
+    try:
+        n, n_bad = rows.agg(F.count("*"), F.count("reason")).first()
+        now = F.current_timestamp()
+        if n > n_bad:
+            good = rows.where(F.col("reason").isNull())
+            warehouse.append(
+                EMBEDDINGS,
+                good.withColumns({"encoder_id": F.lit(encoder.encoder_id), "embedded_at": now}).coalesce(_n_files(n)),
+            )
+        refused = rows.select(
+            "path", F.col("wanted_id").alias("image_id"), F.lit("embed").alias("stage"),
+            F.lit(encoder.encoder_id).alias("encoder_id"), "reason", "detail", now.alias("quarantined_at"),
+        )  # fmt: skip
+        if n_bad or warehouse.exists(QUARANTINE):
+            warehouse.merge(QUARANTINE, refused, delete=F.col("s.reason").isNull())
+        return n - n_bad, n_bad
+    finally:
+        rows.unpersist()
+
+
+def _n_files(n_rows: int) -> int:
+    """Files for an append: about 16,000 embeddings (80 MB at 1280-d) each."""
+    return max(1, n_rows // 16_000)
+
+
+def with_bytes(warehouse: Warehouse, images: DataFrame) -> DataFrame:
+    """``image_id``, ``path`` and ``content``: from ``contents`` where the bytes came in a table, else for the worker to read."""
+    if not warehouse.exists(CONTENTS):
+        return with_content(warehouse.spark, images)
+    contents = warehouse.read(CONTENTS)
+    held = images.join(contents, on="image_id", how="inner")
+    elsewhere = images.join(contents.select("image_id"), on="image_id", how="left_anti")
+    return held.unionByName(with_content(warehouse.spark, elsewhere))
+
+
+def _register(warehouse: Warehouse, encoder: Encoder) -> None:
+    """Note the encoder in ``encoders``, so that a search can use the same one."""
+    row = (encoder.encoder_id, encoder.name, encoder.dim, json.dumps(encoder.settings, sort_keys=True))
+    frame = warehouse.spark.createDataFrame([row], "encoder_id string, name string, dim int, settings string")
+    warehouse.merge(ENCODERS, frame.withColumn("created_at", F.current_timestamp()), update=False)

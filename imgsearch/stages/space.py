@@ -1,0 +1,97 @@
+"""Which encoder and which projection a warehouse's vectors belong to: the space in which things may be compared."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from pyspark.sql import functions as F
+
+from imgsearch.core.projection import Projection
+from imgsearch.core.vectors import Matrix, pack
+from imgsearch.errors import LAUNCHER, UserError
+from imgsearch.lake.warehouse import Warehouse
+from imgsearch.tables import ENCODERS, PROJECTIONS
+
+
+class KnownEncoder(NamedTuple):
+    """An encoder as the warehouse knows it."""
+
+    encoder_id: str
+    name: str
+    dim: int
+    settings: str
+
+
+def known_encoder(warehouse: Warehouse, wanted: str | None) -> KnownEncoder:
+    """The encoder that ``wanted`` names by id or name; the latest for ``None``. Raises ``UserError``."""
+    rows = warehouse.read(ENCODERS).orderBy(F.col("created_at").desc(), "encoder_id").collect()
+    known = [KnownEncoder(r["encoder_id"], r["name"], r["dim"], r["settings"]) for r in rows]
+    if not known:
+        raise UserError(f"no image in {warehouse.location} was embedded; run `{LAUNCHER} embed --warehouse {warehouse.location}` first")
+    if wanted is None:
+        return known[0]
+    for encoder in known:
+        if wanted in (encoder.encoder_id, encoder.name):
+            return encoder
+    made = ", ".join(f"{e.name} ({e.encoder_id})" for e in known)
+    raise UserError(
+        f"--encoder {wanted}: the embeddings in {warehouse.location} were made by {made}; "
+        f"run `{LAUNCHER} embed --warehouse {warehouse.location} --encoder {wanted}` first"
+    )
+
+
+def find_projection(warehouse: Warehouse, encoder_id: str) -> Projection | None:
+    """The latest projection fitted on this encoder's embeddings."""
+    if not warehouse.exists(PROJECTIONS):
+        return None
+    frame = warehouse.read(PROJECTIONS).where(F.col("encoder_id") == encoder_id)
+    row = frame.orderBy(F.col("created_at").desc()).first()
+    if row is None:
+        return None
+
+    def floats(name: str) -> Matrix:
+        return np.frombuffer(row[name], "<f4")
+
+    return Projection(
+        encoder_id=row["encoder_id"],
+        mean=floats("mean"),
+        components=floats("components").reshape(row["n_components"], row["dim"]),
+        scale=floats("scale"),
+        explained_variance_ratio=floats("explained_variance"),
+        whitening=row["whitening"],
+        n_fitted=row["n_fitted"],
+        engine=row["engine"],
+    )
+
+
+def current_projection(warehouse: Warehouse, wanted: str | None) -> tuple[KnownEncoder, Projection]:
+    """The encoder and the projection to compare in. Raises ``UserError`` where ``compress`` has not run for it."""
+    encoder = known_encoder(warehouse, wanted)
+    projection = find_projection(warehouse, encoder.encoder_id)
+    if projection is None:
+        raise UserError(
+            f"there is no projection for the encoder {encoder.name} ({encoder.encoder_id}) in {warehouse.location}; "
+            f"run `{LAUNCHER} compress --warehouse {warehouse.location}` first"
+        )
+    return encoder, projection
+
+
+def keep_projection(warehouse: Warehouse, projection: Projection, path: str) -> None:
+    """Add the projection to ``projections``; one that is there already becomes the latest."""
+
+    def packed(values: Matrix) -> bytearray:
+        return bytearray(pack(np.atleast_2d(values))[0].as_py())
+
+    row = (
+        projection.projection_id, projection.encoder_id, projection.dim, projection.n_components,
+        float(projection.whitening), packed(projection.mean), packed(projection.components.reshape(-1)),
+        packed(projection.scale), packed(projection.explained_variance_ratio), projection.n_fitted,
+        projection.engine, path,
+    )  # fmt: skip
+    schema = (
+        "projection_id string, encoder_id string, dim int, n_components int, whitening float, mean binary, "
+        "components binary, scale binary, explained_variance binary, n_fitted bigint, engine string, path string"
+    )
+    frame = warehouse.spark.createDataFrame([row], schema).withColumn("created_at", F.current_timestamp())
+    warehouse.replace(PROJECTIONS, frame, where=f"projection_id = '{projection.projection_id}'")
