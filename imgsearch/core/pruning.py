@@ -36,6 +36,11 @@ def choose_lead(queries: Matrix, gallery: Matrix, thresholds: NDArray[np.float32
 
     ``queries``: (n_q, dim), ``gallery``: (n, dim), ``thresholds``: (n_q,); a sample of 96 x 192 is looked at.
     """
+    with np.errstate(invalid="ignore", over="ignore"):  # a row that is not finite is refused by the scan
+        return _cheapest(queries, gallery, thresholds, costs)
+
+
+def _cheapest(queries: Matrix, gallery: Matrix, thresholds: NDArray[np.float32], costs: Costs) -> int:
     dim = queries.shape[1]
     asked, rows = _spread(len(queries), _QUERIES), _spread(len(gallery), _ROWS)
     left, right, limits = queries[asked], gallery[rows], thresholds[asked][:, None]

@@ -6,9 +6,10 @@ One total order everywhere: score descending, then id ascending. A heap row is `
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numba.extending import overload
 from numpy.typing import NDArray
 
 from imgsearch.core.compiled import compiled
@@ -22,6 +23,17 @@ class Heaps(NamedTuple):
     scores: NDArray[np.float32]
     ids: NDArray[np.int64]
     filled: NDArray[np.int64]
+    thresholds: NDArray[np.float32]
+
+
+class PairBuffer(NamedTuple):
+    """Pairs found: (room,) int64 ``queries`` and ``rows``, (room,) float32 ``scores``, (1,) int64 ``found``, which may
+    exceed the room; (n_queries,) float32 ``thresholds``."""
+
+    queries: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    found: NDArray[np.int64]
     thresholds: NDArray[np.float32]
 
 
@@ -76,8 +88,23 @@ def offer(scores, ids, q, filled, value, identity):  # type: ignore[no-untyped-d
     return filled
 
 
+Found = Heaps | PairBuffer
+
+
+def settle(queries: Any, batch: Batch, asked: Any, rows: Any, n: int, found: Found) -> None:
+    """Score ``n`` pairs and keep what counts: for compiled callers only, chosen by the type of ``found``."""
+    raise NotImplementedError("settle is called from compiled code")
+
+
+@overload(settle)
+def _settle(queries, batch, asked, rows, n, found):  # type: ignore[no-untyped-def]
+    if found.instance_class is Heaps:
+        return lambda queries, batch, asked, rows, n, found: keep_best(queries, batch, asked, rows, n, found)
+    return lambda queries, batch, asked, rows, n, found: keep_all(queries, batch, asked, rows, n, found)
+
+
 @compiled
-def settle(queries, batch, asked, rows, n, heaps):  # type: ignore[no-untyped-def]  # compiled: typed by its arguments
+def keep_best(queries, batch, asked, rows, n, heaps):  # type: ignore[no-untyped-def]  # compiled: typed by its arguments
     """Score the ``n`` pairs of query ``asked[i]`` and row ``rows[i]`` of a ``Batch``, and offer them unless
     below the query's threshold or excluded; a threshold rises to the k-th best score once its heap row is full.
 
@@ -94,3 +121,18 @@ def settle(queries, batch, asked, rows, n, heaps):  # type: ignore[no-untyped-de
         filled[q] = offer(scores, heap_ids, q, filled[q], value, ids[row])
         if filled[q] == top_k and scores[q, 0] > thresholds[q]:
             thresholds[q] = scores[q, 0]
+
+
+@compiled
+def keep_all(queries, batch, asked, rows, n, buffer):  # type: ignore[no-untyped-def]  # compiled: typed by its arguments
+    """Score ``n`` pairs as above, and append those that reach their query's threshold; count all, store what fits."""
+    gallery, ids, exclude = batch
+    for i in range(n):
+        q, row = asked[i], rows[i]
+        value = score(queries, gallery, q, row)
+        if not value >= buffer.thresholds[q] or ids[row] == exclude[q]:
+            continue
+        slot = buffer.found[0]
+        buffer.found[0] = slot + 1
+        if slot < len(buffer.scores):
+            buffer.queries[slot], buffer.rows[slot], buffer.scores[slot] = q, row, value

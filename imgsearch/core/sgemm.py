@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imgsearch.core.compiled import compiled, compiled_sums
-from imgsearch.core.ranking import Batch, Heaps, settle
+from imgsearch.core.ranking import Batch, Found, settle
 from imgsearch.core.vectors import Matrix
 
 QUERY_TILE = 256
@@ -52,11 +52,11 @@ def _norms(rows, lead):  # type: ignore[no-untyped-def]  # compiled: typed by it
 
 
 @compiled
-def _select(queries, first_query, packed, batch, first, products, rests, slack, heaps):  # type: ignore[no-untyped-def]
+def _select(queries, first_query, packed, batch, first, products, rests, slack, found):  # type: ignore[no-untyped-def]
     """Offer what may reach its query's threshold. ``products``: (queries of the tile, rows of the chunk) float32;
     ``rests``: the rows' rest norms; ``slack``: the rounding of a product, of the query's norm."""
     _, query_rests, query_norms = packed
-    thresholds = heaps.thresholds
+    thresholds = found.thresholds
     n_rows, scored, n_pairs = products.shape[1], 0, 0
     pair_queries, pair_rows = np.empty(_PAIRS + _RUN, np.int64), np.empty(_PAIRS + _RUN, np.int64)
     for i in range(products.shape[0]):
@@ -75,15 +75,15 @@ def _select(queries, first_query, packed, batch, first, products, rests, slack, 
                         pair_rows[n_pairs] = first + j
                         n_pairs += 1
             if n_pairs >= _PAIRS or (n_pairs > 0 and end == n_rows):
-                settle(queries, batch, pair_queries, pair_rows, n_pairs, heaps)
+                settle(queries, batch, pair_queries, pair_rows, n_pairs, found)
                 scored += n_pairs
                 n_pairs = 0
                 limit = thresholds[q] - rounding
     return scored
 
 
-def scan(queries: Matrix, packed: QueryNorms, batch: Batch, start: int, stop: int, heaps: Heaps) -> int:
-    """Offer rows ``start:stop`` to every query's heap. Returns the number of pairs that had to be scored, or -1
+def scan(queries: Matrix, packed: QueryNorms, batch: Batch, start: int, stop: int, found: Found) -> int:
+    """Offer rows ``start:stop`` to every query. Returns the number of pairs that had to be scored, or -1
     when a gallery row is not finite. Needs ``QUERY_TILE`` x ``CHUNK`` float32."""
     tile, lead = np.empty(QUERY_TILE * CHUNK, np.float32), packed.lead
     gamma, scored = 2.0 * queries.shape[1] * 2.0**-24 + 2.0**-21, 0
@@ -97,5 +97,5 @@ def scan(queries: Matrix, packed: QueryNorms, batch: Batch, start: int, stop: in
             block = queries[first_query : first_query + QUERY_TILE, :lead]
             products = tile[: len(block) * len(rows)].reshape(len(block), len(rows))
             np.matmul(block, rows[:, :lead].T, out=products)
-            scored += _select(queries, first_query, packed, batch, first, products, rests, slack, heaps)
+            scored += _select(queries, first_query, packed, batch, first, products, rests, slack, found)
     return scored

@@ -108,11 +108,11 @@ def _limit(numbers, q, thresholds, step, kept, lost, norm):  # type: ignore[no-u
 
 
 @compiled
-def scan(queries, packed, batch, start, stop, heaps):  # type: ignore[no-untyped-def]  # compiled
-    """Offer rows ``start:stop`` to every query's heap. Returns the number of pairs that had to be scored, or -1
+def scan(queries, packed, batch, start, stop, found):  # type: ignore[no-untyped-def]  # compiled
+    """Offer rows ``start:stop`` to every query. Returns the number of pairs that had to be scored, or -1
     when a gallery row is not finite. Needs ``CHUNK`` x (lead + 4) bytes."""
     lead, query_bytes, numbers = packed
-    thresholds, gallery = heaps.thresholds, batch.gallery
+    thresholds, gallery = found.thresholds, batch.gallery
     groups = query_bytes.shape[1]
     rows = np.zeros((CHUNK // ROW_TILE, groups, ROW_TILE, 4), np.uint8)
     limits, masks = np.empty(QUERY_TILE, np.int32), np.empty(QUERY_TILE, np.uint32)
@@ -155,7 +155,7 @@ def scan(queries, packed, batch, start, stop, heaps):  # type: ignore[no-untyped
                                 pair_rows[n_pairs] = row
                                 n_pairs += 1
                 if n_pairs >= _PAIRS or (n_pairs > 0 and row_tile == n_row_tiles - 1):
-                    settle(queries, batch, pair_queries, pair_rows, n_pairs, heaps)
+                    settle(queries, batch, pair_queries, pair_rows, n_pairs, found)
                     scored += n_pairs
                     n_pairs = 0
                     for i in range(n_tile):
