@@ -23,8 +23,8 @@ from imgsearch.core.vectors import Matrix, unit
 GRID = float(2**30)
 """Coordinates are summed as integers of this many steps to the unit: 2³³ rows fit a 64-bit sum."""
 
-TIE = np.float32(2e-6)
-"""Two float32 scores this near are decided again in float64."""
+TIE = np.float32(1e-5)
+"""Two float32 scores this near are decided again in float64: some ten times the rounding of a 2048-d product."""
 
 _BLOCK = 256
 

@@ -19,6 +19,9 @@ from imgsearch.core.gram import Moments
 from imgsearch.core.vectors import Matrix, unit
 
 DEFAULT_WHITENING = 0.0
+"""Whitening to the power 0, 0.25, 0.5, 1 (EfficientNet-Lite0, 256 components, leave one out): mAP of steel defects
+0.783, 0.755, 0.675, 0.345; of groceries 0.490, 0.496, 0.484, 0.378, whose precision@10 gains 0.698 → 0.713 at 0.5.
+So none is the safe default, and 0.25 to 0.5 a choice for many fine classes."""
 
 NO_VARIANCE = 1e-7
 """A direction whose variance is below this share of the first one's is rounding noise and gets no component."""
