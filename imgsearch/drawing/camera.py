@@ -33,7 +33,7 @@ def expose(image: Image.Image, rng: np.random.Generator) -> Image.Image:
     elif fault < 0.20:
         image = _shaken(image, rng)
     # a phone meters the scene, but not perfectly
-    level = np.asarray(image.resize((16, 16), Image.Resampling.BOX, reducing_gap=1.0).convert("L")).mean() / 255
+    level = np.asarray(image.resize((24, 24), Image.Resampling.NEAREST).convert("L")).mean() / 255
     metered = 0.7 * np.log2(0.43 / max(level, 0.05))
     stops, contrast = float(np.clip(metered + rng.normal(0, 0.2), -0.7, 1.1)), float(rng.uniform(0.9, 1.2))
     balance = np.exp2(stops) * np.array([1 + rng.normal(0, 0.035), 1.0, 1 + rng.normal(0, 0.045)])

@@ -11,6 +11,25 @@ from imgsearch.drawing.paint import MAKERS
 Picture = NDArray[np.uint8]
 RGB = tuple[int, int, int]
 
+# ground and ink
+TAG_COLOURS: tuple[tuple[RGB, RGB], ...] = (
+    ((244, 244, 238), (20, 20, 20)),
+    ((240, 200, 40), (20, 20, 20)),
+    ((30, 70, 140), (245, 245, 245)),
+    ((30, 34, 36), (240, 240, 240)),
+    ((186, 190, 192), (30, 32, 34)),
+    ((176, 34, 30), (250, 250, 250)),
+)
+PLATE_COLOURS: tuple[tuple[RGB, RGB], ...] = (
+    ((198, 201, 203), (24, 26, 30)),
+    ((30, 32, 36), (212, 214, 216)),
+    ((206, 182, 120), (40, 28, 14)),
+    ((232, 234, 230), (24, 40, 90)),
+    ((150, 28, 30), (238, 236, 232)),
+    ((28, 62, 112), (232, 236, 240)),
+    ((34, 92, 66), (236, 240, 234)),
+)
+
 
 def font(size: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     """Pillow's own typeface, so that no machine's fonts change the picture."""
@@ -66,7 +85,7 @@ def dial(rng: np.random.Generator, size: int = 420) -> Picture:
         return c + radius * c * float(np.cos(angle)), c - radius * c * float(np.sin(angle))
 
     low, high = rng.uniform(0.15, 0.45), rng.uniform(0.55, 0.9)
-    bands = [
+    bands: list[list[tuple[float, float, RGB]]] = [
         [(0, low, (214, 170, 30)), (low, high, (40, 150, 70)), (high, 1, (205, 40, 36))],
         [(high, 1, (205, 40, 36))],
         [(low, high, (40, 140, 80))],
@@ -106,8 +125,7 @@ def dial(rng: np.random.Generator, size: int = 420) -> Picture:
 
 def tag_plate(rng: np.random.Generator, text: str, width: int = 320, height: int = 120) -> Picture:
     """An engraved tag: one line of text."""
-    ground, ink = [((244, 244, 238), (20, 20, 20)), ((240, 200, 40), (20, 20, 20)), ((30, 70, 140), (245, 245, 245)), ((30, 34, 36), (240, 240, 240)),
-                   ((186, 190, 192), (30, 32, 34)), ((176, 34, 30), (250, 250, 250))][int(rng.integers(6))]  # fmt: skip
+    ground, ink = TAG_COLOURS[int(rng.integers(len(TAG_COLOURS)))]
     image = Image.new("RGB", (width, height), ground)
     draw = ImageDraw.Draw(image)
     draw.rectangle([5, 5, width - 6, height - 6], outline=ink, width=3)
@@ -119,8 +137,7 @@ def tag_plate(rng: np.random.Generator, text: str, width: int = 320, height: int
 
 def nameplate(rng: np.random.Generator, title: str, size: tuple[int, int] = (560, 380)) -> Picture:
     """A rating plate: maker, boxes of figures, a serial number."""
-    ground, ink = [((198, 201, 203), (24, 26, 30)), ((30, 32, 36), (212, 214, 216)), ((206, 182, 120), (40, 28, 14)), ((232, 234, 230), (24, 40, 90)),
-                   ((150, 28, 30), (238, 236, 232)), ((28, 62, 112), (232, 236, 240)), ((34, 92, 66), (236, 240, 234))][int(rng.integers(7))]  # fmt: skip
+    ground, ink = PLATE_COLOURS[int(rng.integers(len(PLATE_COLOURS)))]
     w, h = size
     image = Image.new("RGB", size, ground)
     draw = ImageDraw.Draw(image)

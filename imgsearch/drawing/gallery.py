@@ -31,7 +31,7 @@ COPY = "copy"
 
 @dataclass(frozen=True)
 class DrawnGallery:
-    """Where a drawing lies. ``n_images`` counts every file under ``images``, the ``n_damaged`` unreadable ones included."""
+    """Where a drawing lies. ``n_images`` counts every file under ``images``, the unreadable ones included."""
 
     images: Path
     queries: Path
@@ -56,14 +56,14 @@ class Planned:
 def draw_gallery(
     out: Path, n_images: int = 2000, n_queries: int = 50, seed: int = 7, processes: int | None = None
 ) -> DrawnGallery:
-    """Draw a gallery into ``out``: ``images/site=…/visit_date=YYYY-MM/IMG_….jpg``, ``queries/….jpg`` and ``truth.csv``.
+    """Draw ``images/site=…/visit_date=YYYY-MM/IMG_….jpg``, ``queries/….jpg`` and ``truth.csv`` into ``out``.
 
-    ``truth.csv`` has the columns path, item, kind, visit_date, site: one row for every readable image (its path relative
-    to ``images``) and every query (its path relative to ``out``). Damaged files have no row: there is nothing to find.
+    ``truth.csv`` has the columns path, item, kind, visit_date, site: one row for every readable image (path relative
+    to ``images``) and every query (path relative to ``out``). Damaged files have no row: there is nothing to find.
     ``processes`` defaults to the number of cores; 1 draws in this process. Others are spawned, so a script that calls
     this needs the usual ``if __name__ == "__main__"``.
 
-    Raises ``ValueError`` for fewer than 40 images, a negative number of queries or processes below one, and when ``out``
+    Raises ``ValueError`` for fewer than 40 images, fewer than 0 queries or fewer than 1 process, and when ``out``
     exists, is not empty and was not made by an earlier drawing.
     """
     if n_images < 40:

@@ -18,7 +18,7 @@ STEP = 0.3  # longest edge of a face along a profile; the painter sorts faces, s
 
 @dataclass(frozen=True)
 class Mesh:
-    """``quads``: (n, 4, 3) corners; ``normals``: (n, 4, 3) outward at each corner; ``uv``: (n, 4, 2) surface coordinates."""
+    """``quads``: (n, 4, 3) corners; ``normals``: (n, 4, 3) outward; ``uv``: (n, 4, 2) surface coordinates."""
 
     quads: Floats
     normals: Floats
@@ -29,7 +29,7 @@ class Mesh:
 
 
 def patch(points: ArrayLike, normals: ArrayLike, uv: ArrayLike) -> Mesh:
-    """A grid of (a, b, 3) points with normals and (a, b, 2) surface coordinates → (a-1)(b-1) faces, all facing outward."""
+    """A grid of (a, b, 3) points with normals and (a, b, 2) surface coordinates → (a-1)(b-1) faces, all outward."""
 
     def corners(grid: ArrayLike) -> Floats:
         g = np.asarray(grid, np.float32)

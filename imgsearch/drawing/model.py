@@ -25,7 +25,7 @@ class Material:
 
 @dataclass
 class Model:
-    """Faces with materials. ``floor`` is the height it stands on (None: it hangs on the wall), ``wall`` the wall's z."""
+    """Faces with materials. ``floor`` is the height it stands on (None: it hangs there), ``wall`` the wall's z."""
 
     kind: str
     wall: float = 0.0

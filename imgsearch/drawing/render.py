@@ -1,8 +1,8 @@
 """Faces to pixels: painter's algorithm into a buffer of face numbers, then every pixel is shaded at once.
 
-Deferred shading: normals, surface coordinates and depth are affine over each face on the screen, so a pixel's values are
-three coefficients of its face. Light: half-Lambert and hemisphere ambient, Blinn-Phong highlights, a banded surrounding
-for metal, and darkening where the depth lies behind its neighbourhood.
+Deferred shading: normals, surface coordinates and depth are affine over each face on the screen, so the values of a
+pixel are three coefficients of its face. Light: half-Lambert and hemisphere ambient, Blinn-Phong highlights, a banded
+surrounding for metal, and darkening where the depth lies behind its neighbourhood.
 """
 
 from __future__ import annotations
@@ -21,14 +21,15 @@ from imgsearch.drawing.view import View
 Floats = NDArray[np.float32]
 
 BLOCK = 16384  # pixels shaded at once, so that intermediate arrays stay in the cache
-BUFFER = 760  # longest side of the buffer an item is drawn into, in pixels
-SHADOW_SCALE = 4
+COARSE = 4  # every so many pixels the depth is looked at for occlusion
+BUFFER = 640  # longest side of the buffer an item is drawn into, in pixels
+SHADOW_SCALE = 3
 RUST = np.array([[0.36, 0.17, 0.07], [0.55, 0.28, 0.11]], np.float32)
 
 
 @dataclass(frozen=True)
 class Light:
-    """``towards``: (3,) unit vector to the lamp or sun; ``colour``, ``ambient``: (3,) RGB factors; ``hardness`` 0..1."""
+    """``towards``: (3,) unit vector to the lamp; ``colour``, ``ambient``: (3,) RGB factors; ``hardness`` 0..1."""
 
     towards: NDArray[np.float64]
     colour: Floats
@@ -115,28 +116,25 @@ def shade(model: Model, shape: Shape, view: View, light: Light, size: tuple[int,
     front = np.flatnonzero((area < -0.05) & inside)
     front = front[np.argsort(-(depth[front].mean(axis=1) - shape.lift[front]), kind="stable")]
     numbers = np.asarray(draw_faces(size, xy[front], np.arange(1, len(front) + 1)))
+    values = np.concatenate([shape.normals[front], shape.uv[front], depth[front][..., None]], axis=2)
+    faces = _Faces.seen(xy[front], values)
+    open_sky = _occlusion(numbers, faces)
     covered = np.flatnonzero(numbers)
-    if not len(covered):
-        return Image.new("RGBA", size)
-    faces = _Faces.seen(
-        xy[front], np.concatenate([shape.normals[front], shape.uv[front], depth[front][..., None]], axis=2)
-    )
     face = numbers.reshape(-1)[covered] - 1
     owner = shape.owner[front]
-    px = (covered % size[0]).astype(np.float32) + 0.5
-    py = (covered // size[0]).astype(np.float32) + 0.5
-    lit = np.empty((3, len(covered)), np.float32)
-    far = np.empty(len(covered), np.float32)
+    out = np.zeros((size[0] * size[1], 4), np.uint8)
     for start in range(0, len(covered), BLOCK):
-        part = slice(start, start + BLOCK)
-        normal, u, v, far[part] = faces.at(face[part], px[part], py[part])
-        colour, gloss, metal = _surface(model, shape.wear, owner[face[part]], u, v)
-        lit[:, part] = _light(normal, colour, gloss, metal, _sight(view, px[part], py[part]), light)
-    lit *= _occlusion(covered, far, size)
-    pixels = np.zeros((size[1] * size[0], 4), np.uint8)
-    pixels[covered, :3] = (np.sqrt(np.clip(lit, 0, 1)) * 255).T
-    pixels[covered, 3] = 255
-    return Image.fromarray(pixels.reshape(size[1], size[0], 4))
+        here, on = covered[start : start + BLOCK], face[start : start + BLOCK]
+        row = here // size[0]
+        px, py = (here - row * size[0]).astype(np.float32) + 0.5, row.astype(np.float32) + 0.5
+        normal, u, v = faces.at(on, px, py)
+        colour, gloss, metal = _surface(model, shape.wear, owner[on], u, v)
+        lit = _light(normal, colour, gloss, metal, _sight(view, px, py), light)
+        lit *= open_sky[(py / COARSE).astype(np.int32), (px / COARSE).astype(np.int32)]
+        texels = np.full((len(here), 4), 255, np.uint8)
+        texels[:, :3] = (np.sqrt(np.clip(lit, 0, 1)) * 255).T
+        out.view(np.uint32)[here] = texels.view(np.uint32)
+    return Image.fromarray(out.reshape(size[1], size[0], 4))
 
 
 @dataclass(frozen=True)
@@ -160,20 +158,24 @@ class _Faces:
         base = values.mean(axis=1) - ax * middle[:, 0, :1] - ay * middle[:, 0, 1:]
         return cls(*(np.ascontiguousarray(a.T, np.float32) for a in (base, ax, ay)))
 
-    def at(self, face: NDArray[np.int64], px: Floats, py: Floats) -> tuple[Floats, Floats, Floats, Floats]:
-        """Unit normals (3, p), surface coordinates u and v, and depth at pixels of the given faces."""
-        out = self.across.take(face, axis=1)
+    def at(self, face: NDArray[np.int64], px: Floats, py: Floats) -> tuple[Floats, Floats, Floats]:
+        """Unit normals (3, p) and surface coordinates u and v at pixels of the given faces."""
+        out = self.across[:5].take(face, axis=1)
         out *= px
-        step = self.down.take(face, axis=1)
+        step = self.down[:5].take(face, axis=1)
         step *= py
         out += step
-        out += self.base.take(face, axis=1)
-        return _unit(out[:3]), out[3], out[4], out[5]
+        out += self.base[:5].take(face, axis=1)
+        return _unit(out[:3]), out[3], out[4]
+
+    def depth(self, face: NDArray[np.integer], px: Floats, py: Floats) -> Floats:
+        """Depth at pixels of the given faces, like ``at``."""
+        return self.base[5][face] + self.across[5][face] * px + self.down[5][face] * py
 
 
 def _unit(vectors: Floats) -> Floats:
     """(3, p) vectors scaled to length one."""
-    return vectors / np.sqrt(np.maximum(_dot(vectors, vectors), 1e-9))
+    return (vectors / np.sqrt(np.maximum(_dot(vectors, vectors), 1e-9))).astype(np.float32, copy=False)
 
 
 def _dot(a: Floats, b: Floats) -> Floats:
@@ -194,14 +196,17 @@ def _surface(
     texel = ((v * 230 + wear[0]).astype(np.int32) & (side - 1)) * side + (
         (u * 230 + wear[1]).astype(np.int32) & (side - 1)
     )
-    fine, coarse = dirt.reshape(-1).take(texel), spots.reshape(-1).take(texel)
+    fine = dirt.reshape(-1).take(texel) * np.float32(1 / 255)
     colour *= 0.80 + 0.30 * fine
-    amount = np.clip((coarse * 0.8 + fine * 0.3 - 1.02 + rust) * 7, 0, 1) * (rust > 0)
-    for channel in range(3):
-        dark, bright = RUST[:, channel] ** 2
-        colour[channel] += amount * (dark + (bright - dark) * fine - colour[channel])
-    gloss = gloss * (1 - 0.9 * amount)
-    metal = metal * (1 - amount)
+    amount = np.zeros_like(fine)
+    if rust.any():
+        coarse = spots.reshape(-1).take(texel) * np.float32(0.8 / 255)
+        amount = np.clip((coarse + fine * 0.3 - 1.02 + rust) * 7, 0, 1) * (rust > 0)
+        for channel in range(3):
+            dark, bright = RUST[:, channel] ** 2
+            colour[channel] += amount * (dark + (bright - dark) * fine - colour[channel])
+        gloss = gloss * (1 - 0.9 * amount)
+        metal = metal * (1 - amount)
     for index, material in enumerate(model.materials):
         if material.picture is not None:
             here = np.flatnonzero(owner == index)
@@ -254,18 +259,18 @@ def _light(normal: Floats, colour: Floats, gloss: Floats, metal: Floats, sight: 
     return out
 
 
-def _occlusion(covered: NDArray[np.int64], far: Floats, size: tuple[int, int]) -> Floats:
-    """Factor 0.45..1 for each covered pixel: darker where it lies behind what is around it."""
-    step = 4
-    depth = np.full(size[0] * size[1], np.nan, np.float32)
-    depth[covered] = far
-    coarse = depth.reshape(size[1], size[0])[::step, ::step]
-    known = np.isfinite(coarse).astype(np.float32)
-    filled = np.where(known > 0, coarse, 0).astype(np.float32)
-    total = np.zeros_like(filled)
+def _occlusion(numbers: NDArray[np.int32], faces: _Faces) -> Floats:
+    """Factor 0.42..1 for every ``COARSE``-th pixel: darker where it lies behind what is around it."""
+    coarse = numbers[::COARSE, ::COARSE]
+    rows, columns = np.nonzero(coarse)
+    known, filled = np.zeros(coarse.shape, np.float32), np.zeros(coarse.shape, np.float32)
+    known[rows, columns] = 1
+    at = coarse[rows, columns] - 1
+    px, py = (columns * COARSE + 0.5).astype(np.float32), (rows * COARSE + 0.5).astype(np.float32)
+    filled[rows, columns] = faces.depth(at, px, py)
+    behind = np.zeros_like(filled)
     for sigma, weight in ((2.0, 1.6), (7.0, 1.1)):
-        mean = ndimage.gaussian_filter(filled, sigma) / np.maximum(ndimage.gaussian_filter(known, sigma), 1e-3)
-        total += weight * np.clip(filled - mean, 0, 0.35)
-    factor = np.clip(1 - 2.0 * total, 0.42, 1)
-    rows, columns = covered // size[0] // step, covered % size[0] // step
-    return ndimage.gaussian_filter(factor, 0.7)[rows, columns]
+        around = ndimage.gaussian_filter(filled, sigma, truncate=2.5)
+        around /= np.maximum(ndimage.gaussian_filter(known, sigma, truncate=2.5), 1e-3)
+        behind += weight * np.clip(filled - around, 0, 0.35)
+    return ndimage.gaussian_filter(np.clip(1 - 2.0 * behind, 0.42, 1), 0.7)

@@ -9,26 +9,9 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 from imgsearch.drawing.kinds import KINDS
 from imgsearch.drawing.model import Model
-from imgsearch.drawing.render import SHADOW_SCALE, Light, Shape, render, shadow
-from imgsearch.drawing.textures import FLOORS, TILE, WALLS, spread
+from imgsearch.drawing.render import Light, Shape, render
+from imgsearch.drawing.surroundings import SITES, surroundings
 from imgsearch.drawing.view import View, look
-
-PER_UNIT = 185.0  # texture pixels for one unit of length; an item is about two units across
-SOFT = 1.4  # how much coarser the surroundings are drawn than the item
-SITES = ("A", "B", "C", "D")
-# what a visit's walls and floors look like at each site, most frequent first
-SITE_WALLS = {
-    "A": ("concrete", "pipes"),
-    "B": ("cladding", "corrosion"),
-    "C": ("brick", "tiles"),
-    "D": ("corrosion", "concrete"),
-}
-SITE_FLOORS = {
-    "A": ("concrete", "grating"),
-    "B": ("grating", "checker_plate"),
-    "C": ("concrete", "gravel"),
-    "D": ("checker_plate", "gravel"),
-}
 
 
 @dataclass(frozen=True)
@@ -65,7 +48,7 @@ def picture(item: Item, size: tuple[int, int], rng: np.random.Generator) -> Imag
     """The item as seen on one visit: RGB of ``size`` (width, height), before lens and sensor."""
     view = _stand(item, size, rng)
     light = _light(view, rng)
-    ground = _surroundings(item, view, light, size, rng)
+    ground = surroundings(item.shape, item.model, item.site, view, light, size, rng)
     drawn = render(item.model, item.shape, view, light, size)
     if drawn is not None:
         ground.paste(drawn[0], drawn[1], drawn[0])
@@ -108,79 +91,6 @@ def _light(view: View, rng: np.random.Generator) -> Light:
         (ambient * fill).astype(np.float32),
         float(rng.uniform(0.25, 0.9)),
     )
-
-
-def _backdrop(
-    name: str,
-    view: View,
-    origin: np.ndarray,
-    across: np.ndarray,
-    along: np.ndarray,
-    size: tuple[int, int],
-    start: tuple[float, float],
-) -> Image.Image:
-    """A plane covered with a surface, seen by the view."""
-    texture, mean = spread(name)
-    plane = view.plane(origin, across, along)
-    place = np.array([[PER_UNIT, 0, start[0]], [0, PER_UNIT, start[1]], [0, 0, 1]])
-    # what stands behind is a little out of focus: drawn smaller, then enlarged
-    back = place @ np.linalg.inv(plane) @ np.diag([SOFT, SOFT, 1.0])
-    back = back / back[2, 2]
-    small = (round(size[0] / SOFT), round(size[1] / SOFT))
-    seen = texture.transform(
-        small, Image.Transform.PERSPECTIVE, back.reshape(-1)[:8].tolist(), Image.Resampling.BILINEAR, fillcolor=mean
-    )
-    return seen.resize(size, Image.Resampling.BILINEAR)
-
-
-def _surroundings(item: Item, view: View, light: Light, size: tuple[int, int], rng: np.random.Generator) -> Image.Image:
-    """Wall and floor in the visit's light, with the item's shadow on them."""
-    home = rng.random()
-    walls, floors = SITE_WALLS[item.site], SITE_FLOORS[item.site]
-    wall = str(walls[0] if home < 0.4 else walls[1] if home < 0.6 else rng.choice(WALLS))
-    floor = str(floors[0] if home < 0.4 else floors[1] if home < 0.6 else rng.choice(FLOORS))
-    middle = 1.5 * TILE
-    start = (middle + rng.uniform(-0.4, 0.4) * TILE, middle + rng.uniform(-0.4, 0.4) * TILE)
-    behind = np.array([0.0, 0.0, item.model.wall])
-    right, down, near = np.array([1.0, 0, 0]), np.array([0.0, -1.0, 0]), np.array([0.0, 0, 1.0])
-    ground = _backdrop(wall, view, behind, right, down, size, start)
-    level = item.model.floor
-    wall_mask = shadow(item.shape, light, view, 2, item.model.wall, size, 7.0)
-    if level is not None:
-        corner = np.array([0.0, level, item.model.wall])
-        below = _backdrop(floor, view, corner, right, near, size, (start[0], middle - 1.2 * TILE))
-        reach = max(float(view.eye[2]) - item.model.wall - 0.4, 1.0)
-        edge = np.array(
-            [
-                [-9, level, item.model.wall],
-                [9, level, item.model.wall],
-                [9, level, item.model.wall + reach],
-                [-9, level, item.model.wall + reach],
-            ],
-            np.float32,
-        )
-        outline, _ = view.project(edge)
-        mask = Image.new("L", size)
-        # the near edge lies under the phone: carry the polygon on to the bottom of the frame
-        draw = ImageDraw.Draw(mask)
-        far_left, far_right = outline[0].tolist(), outline[1].tolist()
-        draw.polygon([*far_left, *far_right, size[0] * 9, size[1] * 9, -size[0] * 8, size[1] * 9], fill=255)
-        ground.paste(below, (0, 0), mask)
-        floor_mask = shadow(item.shape, light, view, 1, level, size, 7.0)
-        low = wall_mask.size
-        wall_mask = Image.composite(floor_mask, wall_mask, mask.resize(low, Image.Resampling.NEAREST))
-        seam = Image.new("L", low)
-        ends = [c / SHADOW_SCALE for c in (*far_left, *far_right)]
-        ImageDraw.Draw(seam).line(ends, fill=150, width=max(2, low[0] // 60))
-        wall_mask = ImageChops.lighter(wall_mask, seam.filter(ImageFilter.BoxBlur(4)))
-    dark = 0.35 + 0.35 * light.hardness
-    facing = max(float(light.towards[2]), 0.25)
-    tint = rng.normal(1.0, 0.022, 3) * rng.uniform(0.85, 1.05)
-    open_light = tint * np.sqrt(np.clip(light.colour * (0.35 + 0.65 * facing) + 0.8 * light.ambient, 0.05, 1.3))
-    ramp = 1 - dark * np.arange(256) / 255
-    tables = [(255 * min(1.0, float(o)) * ramp).astype(int).tolist() for o in open_light]
-    shade = Image.merge("RGB", [wall_mask] * 3).point(tables[0] + tables[1] + tables[2])
-    return ImageChops.multiply(ground, shade.resize(size, Image.Resampling.BILINEAR))
 
 
 def _obstruct(image: Image.Image, rng: np.random.Generator) -> Image.Image:

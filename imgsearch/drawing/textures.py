@@ -33,10 +33,10 @@ def fractal(
 
 
 @lru_cache(maxsize=1)
-def grain() -> tuple[Floats, Floats]:
-    """Fine dirt and coarse blotches, (512, 512) each, 0..1: the wear of every painted surface."""
+def grain() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Fine dirt and coarse blotches, (512, 512) each, 0..255: the wear of every painted surface."""
     rng = np.random.default_rng([11, 1])
-    return fractal(rng, 512, 1.1), fractal(rng, 512, 2.0)
+    return (fractal(rng, 512, 1.1) * 255).astype(np.uint8), (fractal(rng, 512, 2.0) * 255).astype(np.uint8)
 
 
 @lru_cache(maxsize=1)
@@ -206,7 +206,7 @@ def checker_plate(rng: np.random.Generator) -> Floats:
                 (cx - 5, cy + 5 * turn),
             ]
             draw.polygon(lozenge, fill=255)
-    height = np.asarray(image.filter(ImageFilter.GaussianBlur(1.6)), np.float32) / 255
+    height = np.asarray(image.filter(ImageFilter.GaussianBlur(1.6)), np.float32) / np.float32(255)
     fine, coarse = fractal(rng, slope=1.0), fractal(rng, slope=1.9)
     base = mix((86, 90, 94), (148, 150, 150), fine * 0.4 + coarse * 0.6) + 34 * height[..., None]
     rust = np.clip((coarse * 0.8 + fine * 0.3 - 0.72) * 7, 0, 1)[..., None] * (1 - height[..., None])
@@ -257,7 +257,7 @@ FLOORS = ("concrete", "grating", "checker_plate", "gravel")
 
 @lru_cache(maxsize=len(SURFACES))
 def spread(name: str) -> tuple[Image.Image, tuple[int, ...]]:
-    """A surface repeated three times either way, RGB (3 · TILE, 3 · TILE), and its mean colour; the same in every process."""
+    """A surface repeated three times either way, RGB (3 · TILE, 3 · TILE), and its mean colour; always the same."""
     rng = np.random.default_rng([23, list(SURFACES).index(name)])
     pixels = np.clip(SURFACES[name](rng), 0, 255).astype(np.uint8)
     mean = tuple(int(c) for c in pixels.mean(axis=(0, 1)))

@@ -50,8 +50,8 @@ def test_counts_and_truth_agree_with_the_files(drawn: DrawnGallery) -> None:
             unreadable.add(str(path))
     assert len(unreadable) == drawn.n_damaged
     assert not unreadable & set(of_images)
-    for path, row in of_images.items():
-        assert path.startswith(f"site={row['site']}/")
+    for name, row in of_images.items():
+        assert name.startswith(f"site={row['site']}/")
     assert all((drawn.queries.parent / r["path"]).is_file() for r in of_queries)
 
 

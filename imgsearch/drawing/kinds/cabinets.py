@@ -139,7 +139,7 @@ def fire_extinguisher(rng: np.random.Generator) -> Model:
     side = float(rng.choice([-1, 1]))
     if rng.random() < 0.8:
         fall = rng.uniform(0.5, 1.0)
-        line = mesh.curve(
+        hose = mesh.curve(
             [
                 (side * 0.08, top + 0.08, 0.05),
                 (side * 0.7, top + 0.2, 0.1),
@@ -149,13 +149,13 @@ def fire_extinguisher(rng: np.random.Generator) -> Model:
             ],
             20,
         )
-        model.add(mesh.sweep(line, 0.04, 12), rubber())
-        model.add(put(mesh.revolve([(0, 0.045), (0.22, 0.075), (0.22, 0)], 18), tuple(line[-1]), DOWN), rubber(0.2))
+        model.add(mesh.sweep(hose, 0.04, 12), rubber())
+        model.add(put(mesh.revolve([(0, 0.045), (0.22, 0.075), (0.22, 0)], 18), tuple(hose[-1]), DOWN), rubber(0.2))
     label = nameplate_picture(rng, str(rng.choice(["POWDER ABC", "FOAM", "CO2", "WATER"])), (300, 360))
     share = rng.uniform(0.28, 0.4)
     a, z = np.meshgrid(np.linspace(-share, share, 9) * np.pi, np.linspace(0, 1, 6))
-    centre, high = low + tall * rng.uniform(0.45, 0.6), rng.uniform(0.45, 0.65)
-    points = np.stack([(r + 0.006) * np.sin(a), centre + (0.5 - z) * high, (r + 0.006) * np.cos(a)], axis=-1)
+    middle, high = low + tall * rng.uniform(0.45, 0.6), rng.uniform(0.45, 0.65)
+    points = np.stack([(r + 0.006) * np.sin(a), middle + (0.5 - z) * high, (r + 0.006) * np.cos(a)], axis=-1)
     normals = np.stack([np.sin(a), np.zeros_like(a), np.cos(a)], axis=-1)
     model.add(
         mesh.patch(points, normals, np.stack([0.5 + a / (2 * share * np.pi), z], axis=-1)),

@@ -50,5 +50,5 @@ def plate(
     backing = Material((0.45, 0.46, 0.47), gloss=0.3)
     face = Material(gloss=0.35, picture=tag_plate(rng, text))
     model.add(put(mesh.box(width * 1.03, width * 0.395, 0.02), at, axis), backing, 0.02)
-    front = np.asarray(at) + 0.024 * np.asarray(axis)
+    front = (np.asarray(at) + 0.024 * np.asarray(axis)).tolist()
     model.add(put(mesh.panel(width, width * 0.375, 4), front, axis), face, 0.05)

@@ -190,13 +190,13 @@ def fan(rng: np.random.Generator) -> Model:
         model.add(mesh.patch(points, normal / np.sqrt(1 + pitch**2), points[..., :2]), blades, 0.05)
     model.add(put(mesh.revolve([(-0.1, 0.2), (0.02, 0.2), (0.06, 0.14), (0.06, 0)], 28), (0, 0, 0)), blades, 0.09)
     rings = int(rng.integers(4, 9))
-    for radius in np.linspace(0.22, r * 1.04, rings):
-        model.add(put(mesh.torus(float(radius), 0.011, 40, 6), (0, 0, 0.12)), wire, 0.1)
-    for i in range(int(rng.choice([3, 4, 6]))):
-        a = start + 2 * np.pi * i / 4
-        line = np.linspace(
-            (0.1 * np.cos(a), 0.1 * np.sin(a), 0.13), (r * 1.06 * np.cos(a), r * 1.06 * np.sin(a), 0.13), 6
-        )
+    for ring in np.linspace(0.22, r * 1.04, rings):
+        model.add(put(mesh.torus(float(ring), 0.011, 40, 6), (0, 0, 0.12)), wire, 0.1)
+    spokes = int(rng.choice([3, 4, 6]))
+    for i in range(spokes):
+        at = float(start) + 2 * np.pi * i / spokes
+        inner, outer = ((q * r * np.cos(at), q * r * np.sin(at), 0.13) for q in (0.13, 1.06))
+        line = np.linspace(inner, outer, 6)
         model.add(mesh.sweep(line, 0.014, 6), wire, 0.11)
     model.add(put(mesh.cylinder(0.13, 0.11, 0.14, 0.01, 24), (0, 0, 0)), wire, 0.12)
     screw = mesh.joined(
