@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numba
+from llvmlite import binding
+from numba import config
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -29,3 +31,11 @@ def _compile(function: F, **options: Any) -> F:
         return numba.njit(cache=True, nogil=True, **options)(function)
     except RuntimeError:  # "cannot cache function: no locator available for file"
         return numba.njit(nogil=True, **options)(function)
+
+
+def cpu_features() -> frozenset[str]:
+    """LLVM's names of what the code compiled here may use: this CPU's, or what ``NUMBA_CPU_FEATURES`` says."""
+    name, told = getattr(config, "CPU_NAME", None), getattr(config, "CPU_FEATURES", None)
+    if name is None and told is None:
+        return frozenset(feature for feature, has in binding.get_host_cpu_features().items() if has)
+    return frozenset(feature[1:] for feature in (told or "").split(",") if feature.startswith("+"))

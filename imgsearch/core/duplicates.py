@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from imgsearch.core import pruning, sgemm, vnni
+from imgsearch.core import fma, pruning, vnni
 from imgsearch.core.compiled import compiled
 from imgsearch.core.quantized import pack_queries
 from imgsearch.core.ranking import Batch, PairBuffer
@@ -151,7 +151,7 @@ def _block_pairs(
         if int8:
             scored = int(vnni.scan(left, pack_queries(left, lead), batch, 0, len(right), buffer))
         else:
-            scored = sgemm.scan(left, sgemm.query_norms(left, lead), batch, 0, len(right), buffer)
+            scored = int(fma.scan(left, fma.panels_of(left, lead), batch, 0, len(right), buffer))
         if scored < 0:
             raise ValueError("a row of the right block is not finite")
         count = int(buffer.found[0])

@@ -27,8 +27,8 @@ class Costs(NamedTuple):
     quantized: bool
 
 
-INT8 = Costs(pair=0.06, coordinate=0.0047, scored=45.0, quantized=True)
-FLOAT32 = Costs(pair=0.15, coordinate=0.022, scored=45.0, quantized=False)
+INT8 = Costs(pair=0.06, coordinate=0.0047, scored=90.0, quantized=True)
+FLOAT32 = Costs(pair=0.06, coordinate=0.0244, scored=90.0, quantized=False)
 
 
 def choose_lead(queries: Matrix, gallery: Matrix, thresholds: NDArray[np.float32], costs: Costs) -> int:

@@ -30,7 +30,10 @@ from imgsearch.core.vectors import Matrix
 QUERY_TILE = 12
 ROW_TILE = 32
 CHUNK = 1024
+LONGEST = 1e15
+"""The longest row that may be searched: beyond, float32 squares could overflow."""
 _UP = 1 + 1e-9
+_UNDERFLOW = 1e-20  # √(dim · 2⁻¹⁴⁹), and to spare
 
 
 class PackedQueries(NamedTuple):
@@ -61,8 +64,9 @@ def pack_queries(queries: Matrix, lead: int) -> PackedQueries:
     packed = np.zeros((-(-n // QUERY_TILE), groups_of(lead, dim), QUERY_TILE, 4), np.int8)
     numbers = np.zeros((n, 5), np.float64)
     _pack_queries(queries, lead, packed, numbers)
-    if not np.isfinite(numbers).all():
-        raise ValueError(f"query row {int(np.flatnonzero(~np.isfinite(numbers).all(axis=1))[0])} is not finite")
+    broken = np.flatnonzero(~(numbers[:, NORM] < LONGEST))
+    if len(broken):
+        raise ValueError(f"query row {broken[0]} is not finite, or too long")
     return PackedQueries(lead, packed, numbers)
 
 
@@ -76,7 +80,7 @@ def _pack_queries(queries, lead, packed, numbers):  # type: ignore[no-untyped-de
     for q in range(n):
         largest, lead_norm, rest, norm = _measure(queries, q, lead)
         numbers[q, NORM] = norm
-        if not norm < np.inf:
+        if not norm < LONGEST:
             continue
         step = _step(largest / 127, rest / 504)
         numbers[q, ERROR], numbers[q, BIAS] = _round(queries, q, lead, step, lead_norm, coordinates)
@@ -102,7 +106,7 @@ def pack_rows(gallery, start, stop, lead, packed):  # type: ignore[no-untyped-de
     largest, largest_rest, largest_norm = 0.0, 0.0, 0.0
     for r in range(start, stop):
         top, lead_norm, rest, norm = _measure(gallery, r, lead)
-        if not norm < np.inf:
+        if not norm < LONGEST:
             return 1.0, 0.0, 0.0, norm
         rests[r - start], lead_norms[r - start] = rest, lead_norm
         largest, largest_rest, largest_norm = max(largest, top), max(largest_rest, rest), max(largest_norm, norm)
@@ -125,7 +129,8 @@ def pack_rows(gallery, start, stop, lead, packed):  # type: ignore[no-untyped-de
 
 @compiled_sums
 def _measure(rows, r, lead):  # type: ignore[no-untyped-def]
-    """Greatest magnitude of a leading coordinate; norms of the leading ones, the rest and the whole row, rounded up."""
+    """Greatest magnitude of a leading coordinate; norms of the leading ones, the rest and the whole row (infinite if
+    it is too long), rounded up."""
     bits = rows.view(np.int32)
     top, lead_square, rest = np.int32(0), 0.0, 0.0
     for d in range(lead):
@@ -134,13 +139,15 @@ def _measure(rows, r, lead):  # type: ignore[no-untyped-def]
     for d in range(lead, rows.shape[1]):
         rest += np.float64(rows[r, d]) * np.float64(rows[r, d])
     largest = np.float64(np.int32(top).view(np.float32))
-    return largest, np.sqrt(lead_square) * _UP, np.sqrt(rest) * _UP, np.sqrt(lead_square + rest) * _UP
+    norm = np.sqrt(lead_square + rest) * _UP
+    return largest, np.sqrt(lead_square) * _UP, np.sqrt(rest) * _UP, norm if norm < LONGEST else np.inf
 
 
 @compiled_sums
 def _round(rows, r, lead, step, lead_norm, coordinates):  # type: ignore[no-untyped-def]
-    """Write the multiples of ``step`` nearest to the leading coordinates; return the norm of what is lost, rounded up
-    (float32 arithmetic: its own rounding, 2⁻²³ of the norm, is added), and 128 times the multiples' sum."""
+    """Write the multiples of ``step`` nearest to the leading coordinates; return the norm of what is lost, rounded up,
+    and 128 times the multiples' sum. The arithmetic is float32: its rounding (2⁻²³ of the norm) is added, and what
+    squares lose by underflow."""
     short, inverse = np.float32(step), np.float32(1 / step)
     error, total = np.float32(0), np.int32(0)
     for d in range(lead):
@@ -151,7 +158,7 @@ def _round(rows, r, lead, step, lead_norm, coordinates):  # type: ignore[no-unty
         whole = np.int32(multiple)
         total += whole
         coordinates[d] = np.int8(whole)
-    return np.sqrt(np.float64(error)) * (1 + lead * 2.0**-23) + 2.0**-22 * lead_norm, 128 * np.int64(total)
+    return np.sqrt(np.float64(error)) * (1 + lead * 2.0**-23) + 2.0**-22 * lead_norm + _UNDERFLOW, 128 * np.int64(total)
 
 
 @compiled_sums

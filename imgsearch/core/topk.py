@@ -4,8 +4,8 @@ The answer is a function of the rows and their ids alone: one total order (score
 every cut, and a score that no blocking can change (``score``). So batches, partitions, order of arrival, thresholds to
 start from and the CPU decide how long a search takes, never what it finds.
 
-Two engines share everything but the product: ``int8`` (AVX-512 VNNI, see ``vnni``) and ``float32`` (BLAS, see
-``sgemm``). Both only rule pairs out, by a proven bound; what is left is scored.
+Two engines share everything but the product: ``int8`` (AVX-512 VNNI, see ``vnni``) and ``float32`` (any CPU, see
+``fma``). Both only rule pairs out, by a proven bound; what is left is scored.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from imgsearch.core import pruning, sgemm, vnni
+from imgsearch.core import fma, pruning, vnni
+from imgsearch.core.fma import QueryPanels
 from imgsearch.core.quantized import PackedQueries, pack_queries
 from imgsearch.core.ranking import Batch, Heaps
-from imgsearch.core.sgemm import QueryNorms
 from imgsearch.core.vectors import Matrix
 
 Engine = Literal["auto", "int8", "float32"]
@@ -44,7 +44,7 @@ class RunningTopK:
     """
 
     def __init__(self, queries: Matrix, top_k: int, engine: Engine = "auto") -> None:
-        """``queries``: (n_queries, dim) float32, unit rows as a rule (any finite rows are searched rightly).
+        """``queries``: (n_queries, dim) float32, unit rows as a rule (any rows shorter than 1e15 are searched rightly).
 
         Raises ``ValueError`` when ``top_k`` is less than 1, a row is not finite, or the CPU lacks the engine asked for.
         """
@@ -66,7 +66,7 @@ class RunningTopK:
             np.full(n, -np.inf, np.float32),
         )
         self._nobody = np.full(n, -1, np.int64)
-        self._packed: PackedQueries | QueryNorms | None = None
+        self._packed: PackedQueries | QueryPanels | None = None
         self._seen = 0
         self.n_scored = 0
         """Pairs that had to be scored one by one so far, of ``len(queries)`` x rows seen."""
@@ -101,7 +101,7 @@ class RunningTopK:
             stop = min(start + (_STRETCH if self._seen >= _FEW else _FEW), len(gallery))
             scored = self._scan(Batch(gallery, ids, own), start, stop)
             if scored < 0:
-                raise ValueError(f"one of the gallery rows {ids[start]} to {ids[stop - 1]} is not finite")
+                raise ValueError(f"one of the gallery rows {ids[start]} to {ids[stop - 1]} is not finite, or too long")
             self.n_scored += scored
             self._seen += stop - start
             start = stop
@@ -117,11 +117,11 @@ class RunningTopK:
         if self._seen >= _FEW:
             lead = pruning.choose_lead(queries, batch.gallery[start:stop], self._heaps.thresholds, costs)
         if packed is None or packed.lead != lead:
-            packed = pack_queries(queries, lead) if self._int8 else sgemm.query_norms(queries, lead)
+            packed = pack_queries(queries, lead) if self._int8 else fma.panels_of(queries, lead)
             self._packed = packed
         if isinstance(packed, PackedQueries):
             return int(vnni.scan(queries, packed, batch, start, stop, self._heaps))
-        return sgemm.scan(queries, packed, batch, start, stop, self._heaps)
+        return int(fma.scan(queries, packed, batch, start, stop, self._heaps))
 
 
 def merge(parts: Sequence[TopK], top_k: int) -> TopK:

@@ -10,11 +10,11 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from llvmlite import binding, ir
-from numba import config, types
+from llvmlite import ir
+from numba import types
 from numba.extending import intrinsic
 
-from imgsearch.core.compiled import compiled
+from imgsearch.core.compiled import compiled, cpu_features
 from imgsearch.core.quantized import BIAS, CHUNK, ERROR, LEAD_NORM, NORM, QUERY_TILE, ROW_TILE, STEP, pack_rows
 from imgsearch.core.ranking import settle
 
@@ -171,9 +171,7 @@ def _try(queries, rows, limits, masks, groups):  # type: ignore[no-untyped-def]
 @lru_cache(maxsize=1)
 def supported() -> bool:
     """Whether this CPU has the instruction and the compiler uses it rightly: one tile is compared with NumPy."""
-    features = binding.get_host_cpu_features()
-    native = getattr(config, "CPU_NAME", None) is None and getattr(config, "CPU_FEATURES", None) is None
-    if not native or not all(features.get(name) for name in ("avx512f", "avx512bw", "avx512vnni")):
+    if not {"avx512f", "avx512bw", "avx512vnni"} <= cpu_features():
         return False
     rng = np.random.default_rng(0)
     queries = rng.integers(-127, 128, (8, QUERY_TILE, 4)).astype(np.int8)

@@ -22,8 +22,8 @@ def clumps(rng: np.random.Generator, n: int, dim: int = 24, spread: float = 0.15
 def naive_pairs(left, left_ids, right, right_ids, threshold) -> dict[tuple[int, int], np.float32]:
     found = {}
     for a, i in zip(left, left_ids, strict=True):
-        for b, j in zip(right, right_ids, strict=True):
-            score = paired_scores(a[None], b[None])[0]
+        scores = paired_scores(np.repeat(a[None], len(right), axis=0), right)
+        for score, j in zip(scores, right_ids, strict=True):
             if i != j and float(score) >= threshold:
                 found[min(int(i), int(j)), max(int(i), int(j))] = score
     return found
