@@ -148,15 +148,16 @@ def _architecture(backbone: Backbone) -> nn.Module:
     if backbone.last_layer:
         _set_layer(network, backbone.last_layer, nn.Identity(), backbone)
     left_out = (*TRAINING_ONLY, *([backbone.last_layer + "."] if backbone.last_layer else []))
-    tensors = {name: value for name, value in tensors.items() if not name.startswith(left_out)}
-    _load(network, tensors, backbone)
+    kept = {name: value for name, value in tensors.items() if not name.startswith(left_out)}
+    versions = getattr(tensors, "_metadata", None) or getattr(network.state_dict(), "_metadata", None)
+    _load(network, files.with_metadata(kept, versions), backbone)
     return network
 
 
 def _load(network: nn.Module, tensors: dict[str, Tensor], backbone: Backbone) -> None:
     try:
         missing, unexpected = network.load_state_dict(tensors, strict=False)
-    except RuntimeError as error:  # a tensor of another shape
+    except (RuntimeError, ValueError) as error:  # a tensor of another shape; a version that the network refuses
         raise UserError(f"weights {backbone.weights} do not fit {backbone.architecture}: {_last_line(error)}") from None
     missing = [name for name in missing if not name.endswith("num_batches_tracked")]
     for names, problem in ((missing, "lacks"), (unexpected, "has besides")):

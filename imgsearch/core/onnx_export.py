@@ -21,13 +21,14 @@ import numpy as np
 from imgsearch.core.architectures import embedding_network
 from imgsearch.core.encoder import Encoder
 from imgsearch.core.runtime import load_runtime
+from imgsearch.core.vectors import unit
 from imgsearch.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 INPUT, OUTPUT = "pixels", "embedding"
-OPSET = 20
+NAMES: dict[str, Any] = {"input_names": [INPUT], "output_names": [OUTPUT], "opset_version": 20}
 AGREEMENT = 0.9999  # least cosine between the graph and torch, at export
 
 
@@ -45,12 +46,11 @@ def export_graph(encoder: Encoder) -> bytes:
         return graph
     with _quiet():
         network = embedding_network(encoder.backbone, encoder.preprocessing, encoder.pooling)
-        pixels = _noise(encoder)
-        graph = (
-            _export_program(network, pixels) if encoder.runtime == "torch" else _export_onnx(encoder, network, pixels)
-        )
-    _check(encoder, graph, network)
-    return graph
+        if encoder.runtime != "torch":
+            return _export_onnx(encoder, network)
+        graph = _export_program(network, _noise(encoder))
+        _check(encoder, graph, network)
+        return graph
 
 
 def _noise(encoder: Encoder, n: int = 2) -> Tensor:
@@ -60,39 +60,44 @@ def _noise(encoder: Encoder, n: int = 2) -> Tensor:
     return torch.from_numpy(np.random.default_rng(7).integers(0, 256, side, np.uint8))
 
 
-def _export_onnx(encoder: Encoder, network: nn.Module, pixels: Tensor) -> bytes:
+def _export_onnx(encoder: Encoder, network: nn.Module) -> bytes:
     """Traced where that works: it takes 2 s where torch.export takes 17 s, and ends in the same graph."""
-    import torch
-
-    names: dict[str, Any] = {"input_names": [INPUT], "output_names": [OUTPUT], "opset_version": OPSET}
-    axes = {INPUT: {0: "n"}, OUTPUT: {0: "n"}}
+    reasons = []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "exported.onnx")
-        try:
-            with torch.inference_mode():
-                if encoder.backbone.family == "script":  # the exporter's own tracer stumbles over TorchScript inside
-                    network = torch.jit.trace(network, pixels)
-                torch.onnx.export(network, (pixels,), str(path), dynamo=False, dynamic_axes=axes, **names)
-            return _optimised(path)
-        except Exception as error:  # the tracer and the checker raise many kinds
-            first = error
-        try:
-            torch.onnx.export(
-                network,
-                (pixels,),
-                str(path),
-                dynamo=True,
-                external_data=False,
-                dynamic_shapes=({0: "n"},),
-                verbose=False,
-                **names,
-            )
-            return _optimised(path)
-        except Exception as error:
-            reason = (str(first).strip() or repr(error)).splitlines()[0]
-            raise UserError(
-                f"encoder {encoder.name}: does not export to ONNX ({reason}); choose runtime torch"
-            ) from error
+        for export in (_traced, _exported):
+            try:
+                export(encoder, network, path)
+                graph = _optimised(path)
+                _check(encoder, graph, network)
+                return graph
+            except UserError:
+                raise
+            except Exception as error:  # tracer, exporter and ONNX Runtime raise many kinds
+                reasons.append((str(error).strip() or repr(error)).splitlines()[0])
+    raise UserError(f"encoder {encoder.name}: does not export to ONNX ({'; '.join(reasons)}); choose runtime torch")
+
+
+def _traced(encoder: Encoder, network: nn.Module, path: Path) -> None:
+    import torch
+
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # its fused attention has no ONNX operator
+    try:
+        with torch.inference_mode():
+            if encoder.backbone.family == "script":  # the exporter's own tracer stumbles over TorchScript inside
+                network = torch.jit.trace(network, _noise(encoder))
+            axes = {INPUT: {0: "n"}, OUTPUT: {0: "n"}}
+            torch.onnx.export(network, (_noise(encoder),), str(path), dynamo=False, dynamic_axes=axes, **NAMES)
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+
+
+def _exported(encoder: Encoder, network: nn.Module, path: Path) -> None:
+    import torch
+
+    options: dict[str, Any] = {"external_data": False, "verbose": False, **NAMES}
+    torch.onnx.export(network, (_noise(encoder),), str(path), dynamo=True, dynamic_shapes=({0: "n"},), **options)
 
 
 def _export_program(network: nn.Module, pixels: Tensor) -> bytes:
@@ -135,7 +140,7 @@ def _check(encoder: Encoder, graph: bytes, network: nn.Module | None) -> None:
 
         with torch.inference_mode():
             wanted = network(torch.from_numpy(pixels)).numpy()
-        cosine = float((wanted * got[1:]).sum(1).min())
+        cosine = float((unit(wanted) * unit(got[1:])).sum(1).min())
         least = AGREEMENT if encoder.precision == "float32" else 0.9
         if wanted.any() and cosine < least:
             raise RuntimeError(f"the exported graph of {encoder.name} does not agree with torch: cosine {cosine:.6f}")

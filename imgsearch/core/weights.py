@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import zipfile
+from collections import OrderedDict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -95,17 +96,29 @@ def _unwrap(path: Path, held: Any) -> dict[str, torch.Tensor]:
         for name in WRAPPED_UNDER:
             if isinstance(held.get(name), dict):
                 held = held[name]
-        tensors = {str(name): value for name, value in held.items() if isinstance(value, torch.Tensor)}
+        tensors = OrderedDict((str(name), value) for name, value in held.items() if isinstance(value, torch.Tensor))
         if tensors:
-            return tensors
+            return with_metadata(tensors, getattr(held, "_metadata", None))
     raise UserError(f"weights {path}: no tensors in it; expected a state dict, torch.save(model.state_dict(), …)")
 
 
 def _without_prefix(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     for prefix in PREFIXES:
         if tensors and all(name.startswith(prefix) for name in tensors):
-            tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
+            metadata = getattr(tensors, "_metadata", None) or {}
+            tensors = with_metadata(
+                OrderedDict((name.removeprefix(prefix), value) for name, value in tensors.items()),
+                {f"{name}.".removeprefix(prefix).rstrip("."): value for name, value in metadata.items()} or None,
+            )
     return tensors
+
+
+def with_metadata(tensors: dict[str, torch.Tensor], metadata: Any) -> dict[str, torch.Tensor]:
+    """A state dict with the modules' versions that torch keeps in an attribute of it (MNASNet reads them)."""
+    versioned = OrderedDict(tensors)
+    if metadata is not None:
+        versioned._metadata = metadata  # type: ignore[attr-defined]
+    return versioned
 
 
 def hub_path(file: str) -> Path:

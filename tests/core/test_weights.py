@@ -34,8 +34,16 @@ def test_state_dicts(tmp_path: Path, wrapper: str | None, prefix: str) -> None:
     held: dict = {prefix + name: value for name, value in tensors().items()}
     torch.save({wrapper: held, "epoch": 3} if wrapper else held, tmp_path / "w.pth")
     loaded = load_state_dict(tmp_path / "w.pth")
-    assert loaded.keys() == tensors().keys()
+    assert list(loaded) == list(tensors())
     assert all(torch.equal(loaded[name], value) for name, value in tensors().items())
+
+
+def test_versions_of_modules_are_kept(tmp_path: Path) -> None:
+    torch.save(nn.Sequential(nn.BatchNorm2d(2)).state_dict(), tmp_path / "plain.pth")
+    torch.save(nn.DataParallel(nn.Sequential(nn.BatchNorm2d(2))).state_dict(), tmp_path / "parallel.pth")
+    wanted = nn.Sequential(nn.BatchNorm2d(2)).state_dict()._metadata["0"]
+    for name in ("plain", "parallel"):
+        assert load_state_dict(tmp_path / f"{name}.pth")._metadata["0"] == wanted == {"version": 2}
 
 
 def test_safetensors(tmp_path: Path) -> None:
