@@ -118,5 +118,5 @@ def _bars(counted: list[tuple[str, int]], start: int = 0) -> list[Bar]:
     bars = [Bar(shorten(visible(name[start:] or name), 40), count(n), n / longest, visible(name)) for name, n in top]
     if rest:
         n = sum(n for _, n in rest)
-        bars.append(Bar(f"{len(rest):,} more", count(n), min(n / longest, 1.0)))
+        bars.append(Bar(f"{len(rest):,} more", count(n), 0.0))
     return bars

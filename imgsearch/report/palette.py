@@ -55,7 +55,7 @@ def outline(shape: int, x: float, y: float, r: float) -> str:
             a = r * math.sqrt(math.pi) / 2
             return f"M{x - a:.1f} {y - a:.1f}h{2 * a:.1f}v{2 * a:.1f}h{-2 * a:.1f}z"
         case "triangle":
-            a = r * 1.35
+            a = r * 1.2
             return f"M{x:.1f} {y - a * 1.1:.1f}l{a:.1f} {a * 1.85:.1f}h{-2 * a:.1f}z"
         case _:
             a = r * math.sqrt(math.pi / 2)

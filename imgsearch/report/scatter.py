@@ -84,7 +84,7 @@ def fit(points: Sequence[Point]) -> tuple[list[Point], float]:
 def draw(points: Sequence[Point], marks: Mapping[int, Mark], names: Mapping[int, str]) -> Scatter:
     """The map of ``points`` (any units, y upwards); ``marks`` and ``names`` are by cluster, most important first."""
     fitted, height = fit(points)
-    radius = min(max(250 / math.sqrt(max(len(fitted), 1)), 3.4), 7.0)
+    radius = min(max(190 / math.sqrt(max(len(fitted), 1)), 3.2), 6.5)
     groups: dict[int | None, list[Point]] = {}
     for point in fitted:
         groups.setdefault(point.cluster if point.cluster in marks else None, []).append(point)
