@@ -159,6 +159,38 @@ def test_merging_parts_is_searching_the_whole(n_parts, k, seed):
     assert same(merge(parts, k), naive_top_k(gallery[:8], gallery, np.arange(50), k))
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("rounded", ["query", "row"])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_rounding_that_all_points_one_way_hides_nothing(engine, rounded, sign):
+    """The worst case for int8: what rounding takes from one side is parallel to the other, which it leaves as it is.
+
+    Every coordinate loses 0.49 of a step, the other side is ±1 throughout: Cauchy–Schwarz holds with equality, so a
+    margin any smaller would lose the pair, which stands exactly at its threshold.
+    """
+    rng = np.random.default_rng(11)
+    even = rng.choice([-1.0, 1.0], 256)
+    uneven = (rng.integers(-60, 60, 256) + 0.49 * sign * even) / 127
+    uneven[0] = even[0]  # the greatest coordinate: it sets the step
+    even, uneven = even.astype(np.float32)[None], uneven.astype(np.float32)[None]
+    query, row = (uneven, even) if rounded == "query" else (even, uneven)
+    running = RunningTopK(query, 1, engine)
+    running.update(row, np.zeros(1, np.int64), min_score=paired_scores(query, row))
+    assert running.result().ids.tolist() == [[0]]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@given(st.sampled_from([5, 32, 97]), st.floats(0, 1.5), st.integers(0, 2**32 - 1))
+@settings(max_examples=20, deadline=None)
+def test_a_row_exactly_at_its_threshold_is_found(engine, dim, decay, seed):
+    rng = np.random.default_rng(seed)
+    gallery, queries = (spectrum(rng, n, dim, decay, np.zeros((1, dim))) for n in (70, 25))
+    wanted = rng.integers(0, 70, 25)
+    running = RunningTopK(queries, 70, engine)
+    running.update(gallery, np.arange(70), min_score=paired_scores(queries, gallery[wanted]))
+    assert (running.result().ids == wanted[:, None]).any(axis=1).all()
+
+
 def test_unlike_lengths_and_zero_rows_are_searched_rightly():
     rng = np.random.default_rng(1)
     gallery = (rng.standard_normal((80, 40)) * 10.0 ** rng.integers(-25, 13, (80, 1))).astype(np.float32)
