@@ -29,7 +29,7 @@ def compiled_sums(function: F) -> F:
 def _compile(function: F, **options: Any) -> F:
     try:
         return numba.njit(cache=True, nogil=True, **options)(function)
-    except RuntimeError:  # "cannot cache function: no locator available for file"
+    except (RuntimeError, OSError):  # no place to cache: "cannot cache function", or a folder that cannot be made
         return numba.njit(nogil=True, **options)(function)
 
 
