@@ -7,7 +7,6 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from imgsearch.config import JOBS, parse
@@ -68,7 +67,7 @@ def check(name: str, argv: Sequence[str]) -> int:
     """What can be answered without Spark: ``--help`` and mistakes in the options. Else ``WANTS_SPARK``."""
     try:
         if name == "encoders":
-            from imgsearch.encoders import run as list_encoders
+            from imgsearch.stages.encoders import run as list_encoders
 
             return list_encoders(argv)
         parse(name, JOBS[name], argv)
