@@ -18,7 +18,7 @@ find_python() {  # prints a Python 3.11+ of this machine
         command -v "$candidate" >/dev/null 2>&1 || continue
         found="${found:-$("$candidate" -c 'import platform; print(platform.python_version())' 2>/dev/null || true)}"
         if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null; then
-            command -v "$candidate"
+            "$candidate" -c 'import sys; print(sys.executable)'  # the interpreter itself, not a shim before it
             return
         fi
     done
@@ -64,7 +64,8 @@ setup_python() {  # run | dev
     wanted="$(stamp_of) $ROOT"
     if [ -x "$VENV/bin/python" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then return; fi
     [ "$1" = dev ] && groups=(--group dev)
-    python="$(find_python)"
+    # uv makes the environment anew when it is asked for another interpreter than the one it has
+    if [ -x "$VENV/bin/python" ]; then python="$VENV/bin/python"; else python="$(find_python)"; fi
     uv="$(find_uv)"
     say "setup: installing the locked environment into .venv (once; about 7 GB, most of it torch)"
     UV_PYTHON_DOWNLOADS=never "$uv" sync --project "$ROOT" --frozen --inexact --quiet \

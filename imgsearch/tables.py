@@ -121,6 +121,7 @@ PROJECTIONS = TableSpec(
     explained_variance BINARY NOT NULL COMMENT 'packed float32, n_components: share of the total variance',
     n_fitted BIGINT NOT NULL COMMENT 'embeddings the fit saw',
     engine STRING NOT NULL COMMENT 'gram or mllib',
+    storage STRING NOT NULL COMMENT 'how its vectors are packed: float32, float16 or int8',
     path STRING COMMENT 'where the same projection stands as an MLlib PCAModel',
     created_at TIMESTAMP
     """,
@@ -133,7 +134,7 @@ VECTORS = TableSpec(
     """
     image_id STRING NOT NULL,
     projection_id STRING NOT NULL,
-    vector BINARY NOT NULL COMMENT 'packed little-endian float32, unit length'
+    vector BINARY NOT NULL COMMENT 'packed little-endian, unit length; float32 unless the projection says otherwise'
     """,
     key=("image_id", "projection_id"),
     job="compress",
@@ -192,7 +193,7 @@ CLUSTER_CURVE = TableSpec(
     "cluster_curve",
     """
     n_clusters INT NOT NULL,
-    criterion DOUBLE NOT NULL COMMENT 'mean simplified silhouette on the sample, higher is better',
+    criterion DOUBLE NOT NULL COMMENT 'mean of 1 - cosine to the nearest centroid, of vectors that placed none of them',
     chosen BOOLEAN NOT NULL
     """,
     key=("n_clusters",),

@@ -6,7 +6,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-KEY_DIGITS = 15  # hex digits: 60 bits, so that a key is never negative; two of 1e6 random ids share one in 4e-7 of cases
+KEY_DIGITS = (
+    15  # hex digits: 60 bits, so that a key is never negative; two of 1e6 random ids share one in 4e-7 of cases
+)
 
 
 def order_keys(image_ids: pa.Array | pa.ChunkedArray) -> NDArray[np.int64]:

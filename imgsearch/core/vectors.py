@@ -25,13 +25,18 @@ def unit(rows: Matrix) -> Matrix:
 
 def pack(rows: Matrix) -> pa.BinaryArray:
     """(n, dim) float32 → one Arrow binary value a row, without a Python object in between."""
-    rows = np.ascontiguousarray(rows, dtype="<f4")
-    n, dim = rows.shape
-    offsets = np.arange(n + 1, dtype=np.int64) * (dim * 4)
+    return pack_bytes(np.ascontiguousarray(rows, dtype="<f4").view(np.uint8))
+
+
+def pack_bytes(rows: NDArray[np.uint8]) -> pa.BinaryArray:
+    """(n, width) bytes → one Arrow binary value a row."""
+    rows = np.ascontiguousarray(rows)
+    n, width = rows.shape
+    offsets = np.arange(n + 1, dtype=np.int64) * width
     if offsets[-1] >= 2**31:
-        raise ValueError(f"a batch of {n} x {dim} vectors does not fit one Arrow binary array")
+        raise ValueError(f"a batch of {n} vectors of {width} bytes does not fit one Arrow binary array")
     return pa.BinaryArray.from_buffers(
-        pa.binary(), n, [None, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(rows.reshape(-1).view(np.uint8))]
+        pa.binary(), n, [None, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(rows.reshape(-1))]
     )
 
 
@@ -39,6 +44,21 @@ def unpack(column: pa.Array | pa.ChunkedArray | Sequence[bytes], dim: int | None
     """Packed vectors → (n, dim) float32, without copying where the column is one Arrow chunk.
 
     Raises ``ValueError`` when the rows have unequal lengths, are null, or are not ``dim`` long.
+    """
+    rows = unpack_bytes(column)
+    width = rows.shape[1]
+    if not len(rows):
+        return np.empty((0, dim or 0), np.float32)
+    if width % 4 or (dim is not None and width != dim * 4):
+        wanted = "a multiple of 4" if dim is None else dim * 4
+        raise ValueError(f"vectors of {width} bytes where each should have {wanted}")
+    return rows.view("<f4")
+
+
+def unpack_bytes(column: pa.Array | pa.ChunkedArray | Sequence[bytes]) -> NDArray[np.uint8]:
+    """Binary values of one length → (n, width) bytes, without copying where the column is one Arrow chunk.
+
+    Raises ``ValueError`` when the values have unequal lengths or are null.
     """
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
@@ -50,13 +70,14 @@ def unpack(column: pa.Array | pa.ChunkedArray | Sequence[bytes], dim: int | None
         raise ValueError(f"{column.null_count} of {len(column)} vectors are null")
     n = len(column)
     if n == 0:
-        return np.empty((0, dim or 0), np.float32)
+        return np.empty((0, 0), np.uint8)
     offset_type = np.int64 if pa.types.is_large_binary(column.type) else np.int32
-    offsets = np.frombuffer(column.buffers()[1], offset_type, count=n + 1, offset=column.offset * np.dtype(offset_type).itemsize)
+    offsets = np.frombuffer(
+        column.buffers()[1], offset_type, count=n + 1, offset=column.offset * np.dtype(offset_type).itemsize
+    )
     widths = np.diff(offsets)
     width = int(widths[0])
-    if (widths != width).any() or width % 4 or (dim is not None and width != dim * 4):
-        wanted = f"{dim * 4}" if dim is not None else f"{width}"
-        raise ValueError(f"vectors of {int(widths.min())} to {int(widths.max())} bytes where each should have {wanted}")
-    flat = np.frombuffer(column.buffers()[2], "<f4", count=n * width // 4, offset=int(offsets[0]))
-    return flat.reshape(n, width // 4)
+    if (widths != width).any():
+        raise ValueError(f"vectors of {int(widths.min())} to {int(widths.max())} bytes where each should have {width}")
+    flat = np.frombuffer(column.buffers()[2], np.uint8, count=n * width, offset=int(offsets[0]))
+    return flat.reshape(n, width)

@@ -31,10 +31,14 @@ FOUND = pa.schema([("path", pa.string()), ("n_bytes", pa.int64()), ("modified_at
 
 @dataclass(frozen=True)
 class Found:
-    """Files that were found: ``files`` has ``path``, ``n_bytes``, ``modified_at`` (and ``content`` where Spark reads it)."""
+    """Files that were found: ``files`` has ``path``, ``n_bytes``, ``modified_at`` (and ``content`` where Spark reads it).
+
+    ``n_tasks``: the number of tasks that suits the work on them; ``None`` where Spark has divided them already.
+    """
 
     root: str
     files: DataFrame
+    n_tasks: int | None = None
 
 
 def find_files(spark: SparkSession, where: str, max_bytes: int) -> Found | None:
@@ -101,8 +105,10 @@ def _find_remote(spark: SparkSession, where: str, max_bytes: int) -> Found | Non
         if "PATH_NOT_FOUND" in str(e):
             return None
         raise
-    large = files.where(F.col("n_bytes") > max_bytes).select("path", "n_bytes", "modified_at").withColumn(
-        "content", F.lit(None).cast("binary")
+    large = (
+        files.where(F.col("n_bytes") > max_bytes)
+        .select("path", "n_bytes", "modified_at")
+        .withColumn("content", F.lit(None).cast("binary"))
     )
     root = GLOB.split(where)[0].rsplit("/", 1)[0] if GLOB.search(where) else where.rstrip("/")
     return Found(root, files.where(F.col("n_bytes") <= max_bytes).unionByName(large))
@@ -129,8 +135,7 @@ def _find_local(spark: SparkSession, where: str) -> Found | None:
     table = pa.table(
         [pa.array(c, t) for c, t in zip(columns, FOUND.types[:2] + [pa.int64()], strict=True)], names=FOUND.names
     ).cast(FOUND)
-    frame = spark.createDataFrame(table)
-    return Found(root, frame.repartition(_n_partitions(spark, len(rows))))
+    return Found(root, spark.createDataFrame(table), n_tasks(spark, len(rows)))
 
 
 def _walk(top: str) -> Iterator[tuple[str, os.stat_result]]:
@@ -160,7 +165,7 @@ def printable(path: str) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def _n_partitions(spark: SparkSession, n_files: int) -> int:
+def n_tasks(spark: SparkSession, n_files: int) -> int:
     """Small tasks balance; tiny ones only cost. At most 256 files each, at least two tasks a slot."""
     slots = n_slots(spark)
     return max(1, min(max(slots * 2, n_files // 256), n_files))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
-from imgsearch.core.encoder import Encoder
 from imgsearch.errors import UserError
 
 
@@ -17,22 +17,20 @@ def graph_dir() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "imgsearch" / "graphs"
 
 
-def cached_graph(encoder: Encoder, cache_dir: Path | None = None) -> bytes:
-    """The encoder's graph: read from ``cache_dir``, or exported (which imports torch) and kept there.
+def cached_graph(name: str, export: Callable[[], bytes], cache_dir: Path | None = None) -> bytes:
+    """The graph called ``name`` (an encoder_id): read from ``cache_dir``, or made by ``export`` and kept there.
 
     The file appears whole or not at all, so concurrent jobs may share the directory. Raises ``UserError`` when the
-    directory cannot be written, or the network does not export.
+    directory cannot be written, and whatever ``export`` raises.
     """
-    path = (cache_dir or graph_dir()) / f"{encoder.encoder_id}.{'pt2' if encoder.runtime == 'torch' else 'onnx'}"
+    path = (cache_dir or graph_dir()) / f"{name}.graph"
     try:
         return path.read_bytes()
     except FileNotFoundError:
         pass
     except OSError as error:
         raise UserError(f"cached graph {path}: {error.strerror}; set IMGSEARCH_CACHE to another folder") from None
-    from imgsearch.core.onnx_export import export_graph
-
-    graph = export_graph(encoder)
+    graph = export()
     _write(path, graph)
     return graph
 

@@ -15,7 +15,9 @@ def pca_model(spark: SparkSession, components: Sequence[Sequence[float]], explai
     jvm: Any = spark._jvm
     n_components, dim = len(components), len(components[0])
     # a component is a column of MLlib's column-major matrix, so rows laid end to end are right as they are
-    matrix = jvm.org.apache.spark.ml.linalg.DenseMatrix(dim, n_components, _doubles(spark, [x for row in components for x in row]))
+    matrix = jvm.org.apache.spark.ml.linalg.DenseMatrix(
+        dim, n_components, _doubles(spark, [x for row in components for x in row])
+    )
     variance = jvm.org.apache.spark.ml.linalg.DenseVector(_doubles(spark, list(explained)))
     java = jvm.org.apache.spark.ml.feature.PCAModel("pca_imgsearch", matrix, variance)
     java.set(java.getParam("k"), n_components)

@@ -32,7 +32,9 @@ class Progress:
             self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._stop.set()
         if self._visible:
             self._thread.join()
@@ -43,7 +45,9 @@ class Progress:
         done, seconds = self.done.value, time.monotonic() - self._start
         rate = done / seconds if seconds else 0.0
         left = f"{duration((self._total - done) / rate)} left" if done else "starting"
-        return f"{self._title}  {done:,} of {self._total:,}  {rate:.1f} images/s  {self.bad.value:,} quarantined  {left}"
+        return (
+            f"{self._title}  {done:,} of {self._total:,}  {rate:.1f} images/s  {self.bad.value:,} quarantined  {left}"
+        )
 
     def _show(self) -> None:
         while not self._stop.wait(0.5):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from delta.tables import DeltaTable
+from py4j.protocol import Py4JError
 from pyspark.errors import AnalysisException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -27,6 +28,7 @@ class Warehouse:
     is_catalog: bool
     versions_read: dict[str, int] = field(default_factory=dict)
     versions_written: dict[str, int] = field(default_factory=dict)
+    _known: set[str] = field(default_factory=set)
 
     @classmethod
     def open(cls, spark: SparkSession, location: str, create: bool = False) -> Warehouse:
@@ -55,6 +57,14 @@ class Warehouse:
 
     def exists(self, spec: TableSpec) -> bool:
         """Whether the table has been written."""
+        if spec.name in self._known:
+            return True
+        if self._is_there(spec):
+            self._known.add(spec.name)
+            return True
+        return False
+
+    def _is_there(self, spec: TableSpec) -> bool:
         if self.is_catalog:
             return self.spark.catalog.tableExists(f"{self.location}.{spec.name}")
         return DeltaTable.isDeltaTable(self.spark, f"{self.location}/{spec.name}")
@@ -76,13 +86,11 @@ class Warehouse:
 
     def append(self, spec: TableSpec, frame: DataFrame) -> None:
         """Add rows that are known to be new."""
-        self._create(spec)
-        self._writer(spec, frame, "append")
+        self._write(spec, frame, "append")
 
     def replace(self, spec: TableSpec, frame: DataFrame, where: str | None = None) -> None:
         """Replace the whole table, or the rows for which ``where`` holds, in one commit."""
-        self._create(spec)
-        self._writer(spec, frame, "overwrite", where)
+        self._write(spec, frame, "overwrite", where if self.exists(spec) else None)
 
     def merge(self, spec: TableSpec, frame: DataFrame, update: bool = True, delete: Column | None = None) -> None:
         """Insert the rows whose key is new; with ``update``, bring changed rows up to date.
@@ -90,7 +98,9 @@ class Warehouse:
         ``delete``: a condition on ``s`` (the rows given); rows for which it holds are removed, not written. Rows that
         would not change are left alone, so a re-run commits nothing new to the files. ``*_at`` columns do not count as change.
         """
-        self._create(spec)
+        if not self.exists(spec):
+            self._write(spec, frame if delete is None else frame.alias("s").where(~delete), "append")
+            return
         same_key = " AND ".join(f"t.`{c}` <=> s.`{c}`" for c in spec.key)
         merge = self.delta(spec).alias("t").merge(frame.alias("s"), same_key)
         if spec.open:
@@ -102,7 +112,9 @@ class Warehouse:
         if update:
             known = self.spark.table(self.name(spec)).columns
             watched = [c for c in frame.columns if c not in spec.key and not c.endswith("_at")]
-            changed = " OR ".join(f"NOT (t.`{c}` <=> s.`{c}`)" if c in known else f"s.`{c}` IS NOT NULL" for c in watched)
+            changed = " OR ".join(
+                f"NOT (t.`{c}` <=> s.`{c}`)" if c in known else f"s.`{c}` IS NOT NULL" for c in watched
+            )
             merge = merge.whenMatchedUpdateAll(changed) if changed else merge
         merge = merge.whenNotMatchedInsertAll(insert) if insert is not None else merge.whenNotMatchedInsertAll()
         try:
@@ -111,7 +123,9 @@ class Warehouse:
             if not spec.open:
                 raise
             reason = str(e).splitlines()[0]
-            raise UserError(f"table '{spec.name}' cannot take these columns: {reason}; rename or cast the column in the input") from e
+            raise UserError(
+                f"table '{spec.name}' cannot take these columns: {reason}; rename or cast the column in the input"
+            ) from e
         self.versions_written[spec.name] = self.version(spec)
 
     def delta(self, spec: TableSpec) -> DeltaTable:
@@ -122,8 +136,19 @@ class Warehouse:
 
     def version(self, spec: TableSpec) -> int:
         """The table's current Delta version."""
-        row = self.delta(spec).history(1).select("version").first()
-        return int(row["version"]) if row else -1
+        spark = self.spark
+        try:  # what Delta has in memory; DESCRIBE HISTORY would be a Spark job
+            log = spark._jvm.org.apache.spark.sql.delta.DeltaLog  # type: ignore[union-attr]
+            if self.is_catalog:
+                parser = spark._jsparkSession.sessionState().sqlParser()
+                log = log.forTable(spark._jsparkSession, parser.parseTableIdentifier(self.name(spec)))
+            else:
+                log = log.forTable(spark._jsparkSession, f"{self.location}/{spec.name}")
+            nothing = spark._jvm.scala.Option.empty()  # type: ignore[union-attr]
+            return int(log.update(False, nothing, nothing).version())
+        except (Py4JError, AttributeError):  # another Delta release
+            row = self.delta(spec).history(1).select("version").first()
+            return int(row["version"]) if row else -1
 
     def folder(self) -> str:
         """A folder of this warehouse for what is no table (MLlib's own models)."""
@@ -132,16 +157,12 @@ class Warehouse:
         rows = self.spark.sql(f"DESCRIBE SCHEMA {quoted(self.location)}").collect()
         return str(next(r[1] for r in rows if r[0].lower() in ("location", "namespace location")))
 
-    def _create(self, spec: TableSpec) -> None:
-        if not self.exists(spec):
-            self.spark.sql(f"CREATE TABLE IF NOT EXISTS {self.name(spec)} ({spec.ddl}) USING DELTA")
-
-    def _writer(self, spec: TableSpec, frame: DataFrame, mode: str, where: str | None = None) -> None:
-        schema = self.spark.table(self.name(spec)).schema
-        if not spec.open:
-            # Arrow and SQL both widen types (int → long); a table's are what its spec says.
-            frame = frame.select(*(F.col(f.name).cast(f.dataType).alias(f.name) for f in schema))
-        writer = frame.write.format("delta").mode(mode)
+    def _write(self, spec: TableSpec, frame: DataFrame, mode: str, where: str | None = None) -> None:
+        """Write rows as the spec says them: its types (Arrow and SQL both widen them), its order, its comments."""
+        schema = T.StructType.fromDDL(spec.ddl)
+        ours = [F.col(f.name).cast(f.dataType).alias(f.name, metadata=f.metadata) for f in schema]
+        extra = [F.col(f"`{c}`") for c in frame.columns if spec.open and c not in spec.columns]
+        writer = frame.select(*ours, *extra).write.format("delta").mode(mode)
         if spec.open:
             writer = writer.option("mergeSchema", "true")
         if where is not None:
@@ -150,6 +171,7 @@ class Warehouse:
             writer.saveAsTable(f"{self.location}.{spec.name}")
         else:
             writer.save(f"{self.location}/{spec.name}")
+        self._known.add(spec.name)
         self.versions_written[spec.name] = self.version(spec)
 
 

@@ -47,7 +47,9 @@ def run(spark: SparkSession, config: DemoConfig) -> RunSummary:
     told(search.run(spark, SearchConfig(warehouse=w, queries=str(gallery.queries), top_k=top_k, output=matches)))
     for column in ("kind", "item"):
         print(f"\nquality, where right means the same {column}:", flush=True)
-        truth = EvaluateConfig(warehouse=w, truth=str(gallery.truth), label_column=column, output=str(out / f"metrics_{column}.csv"))
+        truth = EvaluateConfig(
+            warehouse=w, truth=str(gallery.truth), label_column=column, output=str(out / f"metrics_{column}.csv")
+        )
         told(evaluate.run(spark, truth))
     print(flush=True)
     report = told(export.run(spark, ExportConfig(warehouse=w, output=str(out / "export"))))

@@ -24,7 +24,6 @@ from imgsearch.core.encoder import Encoder, resolve
 from imgsearch.core.images import DecodeLimits
 from imgsearch.core.runtime import Runtime, load_runtime
 from imgsearch.core.vectors import pack
-from imgsearch.errors import ImageError
 from imgsearch.lake.files import read_local, with_content
 from imgsearch.lake.graphs import cached_graph
 from imgsearch.lake.progress import Progress
@@ -54,13 +53,15 @@ def run(spark: SparkSession, config: EmbedConfig) -> RunSummary:
         total = todo.count()
         good = bad = 0
         if total:
-            graph = spark.sparkContext.broadcast(cached_graph(encoder))
+            graph = broadcast_graph(spark, encoder)
             _register(warehouse, encoder)
             n_slices = -(-total // config.slice_images)
             with Progress(spark.sparkContext, "embed", total) as progress:
                 for number in range(n_slices):
                     part = todo.where(F.pmod(F.xxhash64("image_id"), F.lit(n_slices)) == number)
-                    n_good, n_bad = _embed_slice(warehouse, part, encoder, graph, limits, -(-total // n_slices), progress)
+                    n_good, n_bad = _embed_slice(
+                        warehouse, part, encoder, graph, limits, -(-total // n_slices), progress
+                    )
                     good, bad = good + n_good, bad + n_bad
             graph.unpersist()
     finally:
@@ -111,6 +112,17 @@ def embed_udf(
             yield frame
 
     return F.pandas_udf(embed_batches, returnType=EMBEDDED)  # type: ignore[call-overload, no-any-return]
+
+
+def broadcast_graph(spark: SparkSession, encoder: Encoder) -> Broadcast[bytes]:
+    """The network as data, for every executor. Torch is imported only where no earlier run has exported this encoder."""
+
+    def export() -> bytes:
+        from imgsearch.core.onnx_export import export_graph
+
+        return export_graph(encoder)
+
+    return spark.sparkContext.broadcast(cached_graph(encoder.encoder_id, export))
 
 
 def worker_runtime(encoder: Encoder, graph: Broadcast[bytes], n_threads: int) -> Runtime:
@@ -176,7 +188,10 @@ def _embed_slice(
     changed = F.col("reason").isNull() & (F.col("image_id") != F.col("wanted_id"))
     rows = (
         embed(files, encoder, graph, limits, progress)
-        .withColumn("detail", F.when(changed, "the file is not the one that was ingested; ingest it again").otherwise(F.col("detail")))
+        .withColumn(
+            "detail",
+            F.when(changed, "the file is not the one that was ingested; ingest it again").otherwise(F.col("detail")),
+        )
         .withColumn("reason", F.when(changed, "changed").otherwise(F.col("reason")))
         .drop("content")
         .persist()

@@ -38,7 +38,9 @@ def run(spark: SparkSession, config: EvaluateConfig) -> RunSummary:
     table = vectors.join(ids, on="image_id", how="inner").select("image_id", "vector").orderBy("image_id").toArrow()
     known = table.column("image_id").to_pylist()
     if len(known) < 3:
-        raise UserError(f"--truth {config.truth}: only {len(known)} of its images have vectors; run embed and compress first")
+        raise UserError(
+            f"--truth {config.truth}: only {len(known)} of its images have vectors; run embed and compress first"
+        )
     if len(known) > MAX_IMAGES:
         chosen = np.sort(np.random.default_rng(0).permutation(len(known))[:MAX_IMAGES])
         table, known = table.take(chosen), [known[i] for i in chosen]
@@ -49,7 +51,16 @@ def run(spark: SparkSession, config: EvaluateConfig) -> RunSummary:
     frame = spark.createDataFrame(metrics, "metric string, k int, value double").coalesce(1)
     warehouse.replace(METRICS, frame)
     if config.output is not None:
-        write_file(pa.table({"metric": [m[0] for m in metrics], "k": pa.array([m[1] for m in metrics], pa.int32()), "value": [m[2] for m in metrics]}), config.output)
+        write_file(
+            pa.table(
+                {
+                    "metric": [m[0] for m in metrics],
+                    "k": pa.array([m[1] for m in metrics], pa.int32()),
+                    "value": [m[2] for m in metrics],
+                }
+            ),
+            config.output,
+        )
     shown = [{"metric": name, "k": "" if k is None else str(k), "value": f"{value:.4f}"} for name, k, value in metrics]
     print(render_table(shown, ["metric", "k", "value"]), flush=True)
     without = len(labels) - len(known)
@@ -116,7 +127,9 @@ def _label_metrics(warehouse: Warehouse, labels: dict[str, str]) -> list[Metric]
     """How often spread labels are right, where the truth's names are the ones that were given."""
     if not warehouse.exists(IMAGE_LABELS):
         return []
-    given = warehouse.read(IMAGE_LABELS).where(F.col("origin") != "person").select("image_id", "label").distinct().toArrow()
+    given = (
+        warehouse.read(IMAGE_LABELS).where(F.col("origin") != "person").select("image_id", "label").distinct().toArrow()
+    )
     pairs = [
         (label, labels[image_id])
         for image_id, label in zip(given.column(0).to_pylist(), given.column(1).to_pylist(), strict=True)

@@ -77,26 +77,45 @@ def flat_tables(warehouse: Warehouse, encoder_id: str, points: DataFrame) -> dic
     one = images.withColumns(
         {"_n": F.row_number().over(first), "n_paths": F.count("*").over(Window.partitionBy("image_id"))}
     ).where("_n = 1")
-    label = labels.select("image_id", "label", F.col("confidence").alias("label_confidence"), F.col("origin").alias("label_origin"))
+    label = labels.select(
+        "image_id", "label", F.col("confidence").alias("label_confidence"), F.col("origin").alias("label_origin")
+    )
     dim_image = (
         one.drop("_n")
         .join(quality, on="image_id", how="left")
-        .join(members.select("image_id", "cluster_id", F.col("score").alias("cluster_score"), "is_outlier"), on="image_id", how="left")
+        .join(
+            members.select("image_id", "cluster_id", F.col("score").alias("cluster_score"), "is_outlier"),
+            on="image_id",
+            how="left",
+        )
         .join(label.dropDuplicates(["image_id"]), on="image_id", how="left")
-        .join(points.select("image_id", F.col("x").alias("map_x"), F.col("y").alias("map_y")), on="image_id", how="left")
+        .join(
+            points.select("image_id", F.col("x").alias("map_x"), F.col("y").alias("map_y")), on="image_id", how="left"
+        )
     )
     # a cluster is called what most of its labelled members are called
-    votes = members.join(label.dropDuplicates(["image_id"]), on="image_id").where("label IS NOT NULL").groupBy("cluster_id", "label").count()
-    names = votes.groupBy("cluster_id").agg(
-        F.max(F.struct("count", "label")).alias("top"), F.sum("count").alias("all")
-    ).select("cluster_id", F.col("top.label").alias("label"), (F.col("top.count") / F.col("all")).alias("label_share"))
+    votes = (
+        members.join(label.dropDuplicates(["image_id"]), on="image_id")
+        .where("label IS NOT NULL")
+        .groupBy("cluster_id", "label")
+        .count()
+    )
+    names = (
+        votes.groupBy("cluster_id")
+        .agg(F.max(F.struct("count", "label")).alias("top"), F.sum("count").alias("all"))
+        .select(
+            "cluster_id", F.col("top.label").alias("label"), (F.col("top.count") / F.col("all")).alias("label_share")
+        )
+    )
     clusters = warehouse.read_or_empty(CLUSTERS).drop("centroid", "projection_id")
     dim_cluster = clusters.withColumn("metadata", F.to_json("metadata")).join(names, on="cluster_id", how="left")
     runs = warehouse.read_or_empty(RUNS)
     return {
         "dim_image": dim_image,
         "dim_cluster": dim_cluster,
-        "image_path": images.select("image_id", "path", "source", *(c for c in images.columns if c not in IMAGES.columns)),
+        "image_path": images.select(
+            "image_id", "path", "source", *(c for c in images.columns if c not in IMAGES.columns)
+        ),
         "fact_member": members,
         "fact_match": warehouse.read_or_empty(MATCHES),
         "quarantine": warehouse.read_or_empty(QUARANTINE),
@@ -116,7 +135,9 @@ def thumbnails(images: DataFrame) -> DataFrame:
                     small.append(thumbnail(content.as_py() if content.is_valid else read_local(path.as_py())))
                 except Exception:  # a picture of a picture is never worth a failed export
                     small.append(None)
-            yield pa.RecordBatch.from_arrays([batch.column("image_id"), pa.array(small, pa.binary())], names=["image_id", "thumbnail"])
+            yield pa.RecordBatch.from_arrays(
+                [batch.column("image_id"), pa.array(small, pa.binary())], names=["image_id", "thumbnail"]
+            )
 
     return images.select("image_id", "path", "content").mapInArrow(shrink, "image_id string, thumbnail binary")
 
@@ -126,7 +147,12 @@ def _map(warehouse: Warehouse, projection_id: str, n_points: int) -> pa.Table:
     vectors = warehouse.read(VECTORS).where(F.col("projection_id") == projection_id)
     sample = sample_rows(vectors, "image_id", n_points, vectors.count())
     members = warehouse.read_or_empty(MEMBERS).select("image_id", "cluster_id")
-    table = sample.join(members, on="image_id", how="left").select("image_id", "vector", "cluster_id").orderBy("image_id").toArrow()
+    table = (
+        sample.join(members, on="image_id", how="left")
+        .select("image_id", "vector", "cluster_id")
+        .orderBy("image_id")
+        .toArrow()
+    )
     xy, chosen = tsne_map(unpack(table.column("vector")), seed=0, max_points=n_points)
     kept = table.take(chosen)
     return pa.table(
@@ -147,12 +173,18 @@ def _report_data(
     largest = clusters.limit(MAX_CLUSTERS).select("cluster_id")
     members = tables["fact_member"].join(largest, on="cluster_id", how="inner")
     far = Window.partitionBy("cluster_id").orderBy("score", "image_id")
-    shown = members.withColumn("_far", F.when(F.col("is_outlier"), F.row_number().over(far))).where(
-        (F.col("rank") <= PER_CLUSTER) | (F.col("_far") <= OUTLIERS_PER_CLUSTER)
-    ).drop("_far")
+    shown = (
+        members.withColumn("_far", F.when(F.col("is_outlier"), F.row_number().over(far)))
+        .where((F.col("rank") <= PER_CLUSTER) | (F.col("_far") <= OUTLIERS_PER_CLUSTER))
+        .drop("_far")
+    )
     matches = tables["fact_match"]
     some = matches.select("query_path").distinct().orderBy("query_path").limit(MAX_QUERIES)
-    matches = matches.where(F.col("rank") <= PER_CLUSTER).join(some, on="query_path", how="inner").orderBy("query_path", "rank")
+    matches = (
+        matches.where(F.col("rank") <= PER_CLUSTER)
+        .join(some, on="query_path", how="inner")
+        .orderBy("query_path", "rank")
+    )
     shown_frame, match_frame = _pandas(shown), _pandas(matches)
     wanted = set(shown_frame["image_id"]) | set(points.column("image_id").to_pylist())
     wanted |= set(match_frame["image_id"]) | set(_pandas(clusters.limit(MAX_CLUSTERS).select("medoid_id"))["medoid_id"])
@@ -167,22 +199,30 @@ def _report_data(
         warehouse=warehouse.location,
         encoder=encoder,
         projection=projection,
-        images=_pandas(facts.select("image_id", "path", "format", "width", "height", "n_bytes", folder.alias("folder"))),
+        images=_pandas(
+            facts.select("image_id", "path", "format", "width", "height", "n_bytes", folder.alias("folder"))
+        ),
         quarantine=_pandas(quarantine.withColumn("_n", F.row_number().over(by_reason)).where("_n <= 10").drop("_n")),
         clusters=_pandas(clusters.select("cluster_id", "size", "medoid_id", "cohesion", "label")),
         members=shown_frame,
         map=points.to_pandas(),
         matches=match_frame,
         metrics=_pandas(tables["metrics"]),
-        runs=_pandas(warehouse.read_or_empty(RUNS).drop("versions_read", "versions_written", "details").orderBy("started_at")),
+        runs=_pandas(
+            warehouse.read_or_empty(RUNS).drop("versions_read", "versions_written", "details").orderBy("started_at")
+        ),
         thumbnails={},
         n_images_total=int(counts[0] or 0),
         n_distinct_total=int(counts[1]),
         n_quarantined_total=quarantine.count(),
         n_clusters_total=clusters.count(),
         formats=_pandas(images.groupBy("format").agg(F.sum("n_paths").alias("n")).orderBy(F.desc("n"))),
-        folders=_pandas(images.groupBy(folder.alias("folder")).agg(F.sum("n_paths").alias("n")).orderBy(F.desc("n")).limit(50)),
-        sizes=_pandas(images.groupBy(power.alias("longer_side")).agg(F.sum("n_paths").alias("n")).orderBy("longer_side")),
+        folders=_pandas(
+            images.groupBy(folder.alias("folder")).agg(F.sum("n_paths").alias("n")).orderBy(F.desc("n")).limit(50)
+        ),
+        sizes=_pandas(
+            images.groupBy(power.alias("longer_side")).agg(F.sum("n_paths").alias("n")).orderBy("longer_side")
+        ),
         reasons=_pandas(quarantine.groupBy("reason", "stage").agg(F.count("*").alias("n")).orderBy(F.desc("n"))),
         created_at=datetime.now(UTC),
     )
@@ -219,7 +259,9 @@ def _shown_files(warehouse: Warehouse, data: ReportData) -> DataFrame:
     files = dict(zip(data.images["image_id"], data.images["path"], strict=True))
     if len(data.matches):
         files |= dict(zip(data.matches["query_id"], data.matches["query_path"], strict=True))
-    table = pa.table({"image_id": pa.array(list(files), pa.string()), "path": pa.array(list(files.values()), pa.string())})
+    table = pa.table(
+        {"image_id": pa.array(list(files), pa.string()), "path": pa.array(list(files.values()), pa.string())}
+    )
     n_tasks = max(1, min(len(files), spark.sparkContext.defaultParallelism * 2))
     return with_bytes(warehouse, spark.createDataFrame(table)).repartition(n_tasks)
 

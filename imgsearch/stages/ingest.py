@@ -32,9 +32,6 @@ def run(spark: SparkSession, config: IngestConfig) -> RunSummary:
     """Ingest ``config.input`` into the warehouse. Idempotent: a file that has not changed changes nothing."""
     watch = Stopwatch()
     found, holds_content = read_source(spark, config.input, config.max_bytes)
-    if not found.files.take(1):
-        raise UserError(f"--input {config.input}: there is no file in it; give a folder, glob or table with images")
-    warehouse = Warehouse.open(spark, config.warehouse, create=True)
     inspected = ingest(found, config.input, config.max_pixels, config.max_bytes).persist()
     try:
         counts = inspected.agg(
@@ -42,18 +39,19 @@ def run(spark: SparkSession, config: IngestConfig) -> RunSummary:
             F.count("reason").alias("bad"),
             F.count_distinct(F.when(F.col("reason").isNull(), F.col("image_id"))).alias("distinct"),
         ).first()
+        if not counts["n"]:
+            raise UserError(f"--input {config.input}: there is no file in it; give a folder, glob or table with images")
+        warehouse = Warehouse.open(spark, config.warehouse, create=True)
         good = inspected.where(F.col("reason").isNull())
         if holds_content:
             _keep_contents(warehouse, found.files, good)
         warehouse.merge(IMAGES, good.drop("reason", "detail"))
-        warehouse.merge(
-            QUARANTINE,
-            inspected.select(
+        if counts["bad"] or warehouse.exists(QUARANTINE):  # a file that was mended leaves the quarantine
+            refused = inspected.select(
                 "path", "image_id", F.lit("ingest").alias("stage"), F.lit(None).cast("string").alias("encoder_id"),
                 "reason", "detail", F.current_timestamp().alias("quarantined_at"),
-            ),  # fmt: skip
-            delete=F.col("s.reason").isNull(),
-        )
+            )  # fmt: skip
+            warehouse.merge(QUARANTINE, refused, delete=F.col("s.reason").isNull())
     finally:
         inspected.unpersist()
     n, bad = counts["n"], counts["bad"]
@@ -72,6 +70,8 @@ def ingest(found: Found, source: str, max_pixels: int, max_bytes: int) -> DataFr
         files = files.withColumn("n_bytes", F.octet_length("content").cast("bigint"))
     if "modified_at" not in files.columns:
         files = files.withColumn("modified_at", F.lit(None).cast("timestamp"))
+    if found.n_tasks is not None:
+        files = files.repartition(found.n_tasks)
     carried = [c for c in files.columns if c not in ("content", "path", "n_bytes", "modified_at")]
     inspect = inspect_udf(max_pixels, max_bytes)
     rows = files.withColumn("_seen", inspect("path", "content", "n_bytes")).drop("content", "n_bytes")
@@ -126,8 +126,10 @@ def read_source(spark: SparkSession, where: str, max_bytes: int, option: str = "
     if table is None:
         found = find_files(spark, where, max_bytes)
         if found is None:
-            raise UserError(f"--{option} {where}: there is no such folder, file, glob match or Delta table; check the name")
-        return Found(found.root, _with_folders(found)), False
+            raise UserError(
+                f"--{option} {where}: there is no such folder, file, glob match or Delta table; check the name"
+            )
+        return Found(found.root, _with_folders(found), found.n_tasks), False
     columns = {c.lower(): c for c in table.columns}
     if "content" not in columns and "path" not in columns:
         raise UserError(
@@ -176,15 +178,19 @@ def _with_folders(found: Found) -> DataFrame:
     prefix = len(found.root.rstrip("/")) + 2
     parts = F.split(F.substring(F.col("path"), prefix, 1_000_000), "/")
     files = found.files.withColumn("_folders", F.slice(parts, 1, F.greatest(F.size(parts) - 1, F.lit(0))))
-    names = [
-        row["name"]
-        for row in files.select(F.explode(F.slice("_folders", 1, MAX_FOLDER_LEVELS)).alias("name")).distinct().collect()
-    ]
-    keys = sorted({name.split("=", 1)[0] for name in names if "=" in name[1:]})
-    plain = any("=" not in name[1:] for name in names)
-    depth = files.agg(F.max(F.size("_folders"))).first()[0] or 0 if plain else 0
+    levels = (
+        files.select(F.posexplode(F.slice("_folders", 1, MAX_FOLDER_LEVELS)).alias("level", "name"))
+        .select(
+            "level",
+            F.when(F.substring(F.col("name"), 2, 10_000).contains("="), F.substring_index("name", "=", 1)).alias("key"),
+        )
+        .distinct()
+        .collect()
+    )
+    keys = sorted({row["key"] for row in levels if row["key"] is not None})
+    depth = max((row["level"] + 1 for row in levels if row["key"] is None), default=0)
     columns = {"folder": F.array_join("_folders", "/")}
-    for level in range(min(depth, MAX_FOLDER_LEVELS)):
+    for level in range(depth):
         name = F.get("_folders", F.lit(level))
         columns[f"folder_{level + 1}"] = F.when(~F.substring(name, 2, 10_000).contains("="), name)
     for key in keys:

@@ -26,7 +26,9 @@ def run(spark: SparkSession, config: LabelConfig) -> RunSummary:
     vectors = warehouse.read(VECTORS)
     rows = read_csv(config.labels, "labels", ["label"])
     names = ImageNames([tuple(r) for r in images.collect()])
-    joined = members.join(vectors, on=["image_id", "projection_id"]).select("image_id", "cluster_id", "is_outlier", "vector")
+    joined = members.join(vectors, on=["image_id", "projection_id"]).select(
+        "image_id", "cluster_id", "score", "is_outlier", "vector"
+    )
     table = joined.orderBy("image_id").toArrow()
     ids = table.column("image_id").to_pylist()
     clusters = table.column("cluster_id").to_numpy()
@@ -42,7 +44,7 @@ def run(spark: SparkSession, config: LabelConfig) -> RunSummary:
     outlier = table.column("is_outlier").to_numpy(zero_copy_only=False).astype(bool)
     result = spread(
         matrix, clusters, own, Named(matrix[named], clusters[named], own[named]), cluster_labels, outlier,
-        min_confidence=config.min_confidence,
+        scores=table.column("score").to_numpy(), min_confidence=config.min_confidence,
     )  # fmt: skip
     labelled = pa.table(
         {
@@ -81,12 +83,18 @@ def read_names(
         if image:
             image_id = names.find(image)
             if image_id is None:
-                raise UserError(f"--labels {file} line {line}: no ingested image {image!r}; paths look like {names.some()!r}")
+                raise UserError(
+                    f"--labels {file} line {line}: no ingested image {image!r}; paths look like {names.some()!r}"
+                )
             if of_image.setdefault(image_id, row["label"]) != row["label"]:
-                raise UserError(f"--labels {file} line {line}: {image!r} has two names, {of_image[image_id]!r} and {row['label']!r}; keep one")
+                raise UserError(
+                    f"--labels {file} line {line}: {image!r} has two names, {of_image[image_id]!r} and {row['label']!r}; keep one"
+                )
         elif cluster:
             if not cluster.isdigit() or int(cluster) not in clusters:
-                raise UserError(f"--labels {file} line {line}: there is no cluster {cluster!r}; the table 'clusters' has {min(clusters)} to {max(clusters)}")
+                raise UserError(
+                    f"--labels {file} line {line}: there is no cluster {cluster!r}; the table 'clusters' has {min(clusters)} to {max(clusters)}"
+                )
             if of_cluster.setdefault(int(cluster), row["label"]) != row["label"]:
                 raise UserError(f"--labels {file} line {line}: cluster {cluster} has two names; keep one")
         else:

@@ -16,7 +16,6 @@ from imgsearch.core.encoder import Encoder, resolve
 from imgsearch.core.onnx_export import export_graph
 from imgsearch.core.runtime import load_runtime, reference_runtime
 from imgsearch.errors import UserError
-from imgsearch.lake.graphs import cached_graph, graph_dir
 
 PREPARED = "mean = [0.4, 0.5, 0.6]\nstd = [0.2, 0.25, 0.3]\n"
 MEAN, STD = np.array([0.4, 0.5, 0.6]), np.array([0.2, 0.25, 0.3])
@@ -128,36 +127,16 @@ def test_pixels_of_another_shape_are_refused(resnet: Encoder, resnet_graph: byte
 
 
 def test_executors_do_not_import_torch(resnet: Encoder, tmp_path: Path) -> None:
-    cached_graph(resnet, tmp_path)
+    (tmp_path / "graph").write_bytes(export_graph(resnet))
     code = (
         "import sys, pathlib, numpy as np; from imgsearch.core.encoder import resolve;"
-        "from imgsearch.core.runtime import load_runtime; from imgsearch.lake.graphs import cached_graph;"
-        f"e = resolve({resnet.name!r}); g = cached_graph(e, pathlib.Path({str(tmp_path)!r}));"
+        "from imgsearch.core.runtime import load_runtime; import imgsearch.core.embedding, imgsearch.lake.worker;"
+        f"e = resolve({resnet.name!r}); g = pathlib.Path({str(tmp_path / 'graph')!r}).read_bytes();"
         "print(load_runtime(g, e, 1)(np.zeros((1, 64, 64, 3), np.uint8)).shape);"
         "assert 'torch' not in sys.modules and 'onnx' not in sys.modules and 'pyspark' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, timeout=60, capture_output=True, text=True)
     assert done.stdout.strip() == "(1, 512)"
-
-
-def test_graph_cache(resnet: Encoder, resnet_graph: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[str] = []
-
-    def export(encoder: Encoder) -> bytes:
-        calls.append(encoder.encoder_id)
-        return resnet_graph
-
-    monkeypatch.setattr("imgsearch.core.onnx_export.export_graph", export)
-    folder = tmp_path / "new" / "graphs"
-    assert cached_graph(resnet, folder) == cached_graph(resnet, folder) == resnet_graph
-    assert calls == [resnet.encoder_id]
-    assert [path.name for path in folder.iterdir()] == [f"{resnet.encoder_id}.onnx"]
-    (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="IMGSEARCH_CACHE"):
-        cached_graph(resnet, tmp_path / "file")
-    monkeypatch.setenv("IMGSEARCH_CACHE", str(folder))
-    assert graph_dir() == folder
-    assert cached_graph(resnet) == resnet_graph
 
 
 def test_last_layer_of_ones_own_choice(tmp_path: Path) -> None:
