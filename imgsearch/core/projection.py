@@ -16,6 +16,7 @@ import scipy.linalg
 from numpy.typing import ArrayLike, NDArray
 
 from imgsearch.core.gram import Moments
+from imgsearch.core.precision import Precision
 from imgsearch.core.vectors import Matrix, unit
 
 DEFAULT_WHITENING = 0.0
@@ -38,6 +39,7 @@ class Projection:
 
     ``mean`` (dim,), ``components`` (n_components, dim) with orthonormal rows, ``scale`` (n_components,) and
     ``explained_variance_ratio`` (n_components,): float32. ``engine`` names who solved it: ``gram`` or ``mllib``.
+    ``storage`` is the precision its vectors are kept in; another precision is another projection.
     """
 
     encoder_id: str
@@ -48,6 +50,7 @@ class Projection:
     whitening: float
     n_fitted: int
     engine: str
+    storage: Precision = "float32"
 
     def __post_init__(self) -> None:
         n_components, dim = self.components.shape
@@ -68,8 +71,9 @@ class Projection:
 
     @cached_property
     def projection_id(self) -> str:
-        """Fingerprint of the encoder and of the arrays that ``apply`` uses: 16 hex digits."""
-        digest = hashlib.sha256(f"{self.encoder_id}|{self.n_components}x{self.dim}|".encode())
+        """Fingerprint of the encoder, of the arrays that ``apply`` uses and of the storage: 16 hex digits."""
+        kept = "" if self.storage == "float32" else f"{self.storage}|"
+        digest = hashlib.sha256(f"{self.encoder_id}|{self.n_components}x{self.dim}|{kept}".encode())
         for array in (self.mean, self.components, self.scale):
             digest.update(np.ascontiguousarray(array, "<f4").tobytes())
         return digest.hexdigest()[:16]

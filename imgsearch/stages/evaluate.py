@@ -15,10 +15,10 @@ from imgsearch.errors import UserError
 from imgsearch.lake.warehouse import Warehouse
 from imgsearch.report.table import render_table
 from imgsearch.stages.search import write_file
-from imgsearch.stages.space import current_projection
+from imgsearch.stages.space import current_projection, vectors_of
 from imgsearch.stages.summary import RunSummary, Stopwatch, finish
 from imgsearch.stages.truth import ImageNames, read_csv
-from imgsearch.tables import IMAGE_LABELS, IMAGES, MATCHES, MEMBERS, METRICS, VECTORS
+from imgsearch.tables import IMAGE_LABELS, IMAGES, MATCHES, MEMBERS, METRICS
 
 CUTS = (1, 5, 10)
 MAX_IMAGES = 30_000  # leave one out is quadratic; more than these are sampled
@@ -34,7 +34,7 @@ def run(spark: SparkSession, config: EvaluateConfig) -> RunSummary:
     rows = read_csv(config.truth, "truth", ["path", config.label_column])
     labels, n_unknown = _labels(warehouse, config, rows)
     ids = spark.createDataFrame(pa.table({"image_id": sorted(labels)}))
-    vectors = warehouse.read(VECTORS).where(F.col("projection_id") == projection.projection_id)
+    vectors = vectors_of(warehouse, projection.projection_id)
     table = vectors.join(ids, on="image_id", how="inner").select("image_id", "vector").orderBy("image_id").toArrow()
     known = table.column("image_id").to_pylist()
     if len(known) < 3:
@@ -102,7 +102,8 @@ def _labels(warehouse: Warehouse, config: EvaluateConfig, rows: list[dict[str, s
             labels.setdefault(image_id, row[config.label_column])
     if not labels:
         raise UserError(
-            f"--truth {config.truth}: none of its {len(rows):,} paths is an ingested image (first: {rows[0]['path']!r}); "
+            f"--truth {config.truth}: none of its {len(rows):,} paths is an ingested image "
+            f"(first: {rows[0]['path']!r}); 
             f"paths are relative to the ingested folder, such as {names.some()!r}"
         )
     return labels, n_unknown

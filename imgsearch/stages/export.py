@@ -25,7 +25,7 @@ from imgsearch.report.page import ReportData, write_report
 from imgsearch.report.thumbnails import thumbnail
 from imgsearch.report.tsne import tsne_map
 from imgsearch.stages.embed import with_bytes
-from imgsearch.stages.space import current_projection
+from imgsearch.stages.space import current_projection, vectors_of
 from imgsearch.stages.summary import RunSummary, Stopwatch, finish
 from imgsearch.tables import (
     CLUSTERS,
@@ -37,7 +37,6 @@ from imgsearch.tables import (
     METRICS,
     QUARANTINE,
     RUNS,
-    VECTORS,
 )
 
 QUALITY = ("sharpness", "brightness", "contrast", "entropy")
@@ -45,7 +44,7 @@ MARKER = ".imgsearch-export"
 
 
 def run(spark: SparkSession, config: ExportConfig) -> RunSummary:
-    """Write ``config.output``: ``delta/``, ``parquet/`` and ``report/index.html``; an earlier export there is replaced."""
+    """Write ``config.output``: ``delta/``, ``parquet/``, ``report/index.html``; an earlier export there is replaced."""
     watch = Stopwatch()
     warehouse = Warehouse.open(spark, config.warehouse)
     known, projection = current_projection(warehouse, None)
@@ -144,7 +143,7 @@ def thumbnails(images: DataFrame) -> DataFrame:
 
 def _map(warehouse: Warehouse, projection_id: str, n_points: int) -> pa.Table:
     """A 2-D map of a sample: ``image_id``, ``x``, ``y``, ``cluster_id``."""
-    vectors = warehouse.read(VECTORS).where(F.col("projection_id") == projection_id)
+    vectors = vectors_of(warehouse, projection_id)
     sample = sample_rows(vectors, "image_id", n_points, vectors.count())
     members = warehouse.read_or_empty(MEMBERS).select("image_id", "cluster_id")
     table = (
@@ -191,7 +190,7 @@ def _report_data(
     wanted_frame = warehouse.spark.createDataFrame(pa.table({"image_id": pa.array(sorted(wanted), pa.string())}))
     facts = images.join(wanted_frame, on="image_id", how="inner")
     folder = F.col("folder") if "folder" in images.columns else F.col("source")
-    counts = images.agg(F.sum("n_paths"), F.count("*")).first()
+    counts = images.agg(F.sum("n_paths"), F.count("*")).collect()[0]
     power = F.pow(F.lit(2), F.floor(F.log2(F.greatest("width", "height")))).cast("int")
     by_reason = Window.partitionBy("reason", "stage").orderBy("path")
     return ReportData(

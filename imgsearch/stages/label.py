@@ -12,9 +12,10 @@ from imgsearch.core.vectors import unpack
 from imgsearch.core.votes import ABSTAIN, ORIGINS, Named, spread
 from imgsearch.errors import UserError
 from imgsearch.lake.warehouse import Warehouse
+from imgsearch.stages.space import vectors_of
 from imgsearch.stages.summary import RunSummary, Stopwatch, finish
 from imgsearch.stages.truth import ImageNames, read_csv
-from imgsearch.tables import IMAGE_LABELS, IMAGES, MEMBERS, VECTORS
+from imgsearch.tables import IMAGE_LABELS, IMAGES, MEMBERS
 
 
 def run(spark: SparkSession, config: LabelConfig) -> RunSummary:
@@ -23,7 +24,7 @@ def run(spark: SparkSession, config: LabelConfig) -> RunSummary:
     warehouse = Warehouse.open(spark, config.warehouse)
     images = warehouse.read(IMAGES).select("image_id", "path", "source").persist()
     members = warehouse.read(MEMBERS)
-    vectors = warehouse.read(VECTORS)
+    vectors = vectors_of(warehouse, members.agg(F.max("projection_id")).first()[0])
     rows = read_csv(config.labels, "labels", ["label"])
     names = ImageNames([tuple(r) for r in images.collect()])
     joined = members.join(vectors, on=["image_id", "projection_id"]).select(
@@ -63,7 +64,7 @@ def run(spark: SparkSession, config: LabelConfig) -> RunSummary:
     images.unpersist()
     return finish(
         warehouse, "label", watch, rows_in=n, rows_out=sum(counts.values()),
-        details={"names": len(words), **{origin: counts.get(origin, 0) for origin in ("person", "vote", "cluster", "none")}},
+        details={"names": len(words), **{name: counts.get(name, 0) for name in ("person", "vote", "cluster", "none")}},
     )  # fmt: skip
 
 
@@ -88,12 +89,14 @@ def read_names(
                 )
             if of_image.setdefault(image_id, row["label"]) != row["label"]:
                 raise UserError(
-                    f"--labels {file} line {line}: {image!r} has two names, {of_image[image_id]!r} and {row['label']!r}; keep one"
+                    f"--labels {file} line {line}: {image!r} has two names, "
+                    f"{of_image[image_id]!r} and {row['label']!r}; keep one"
                 )
         elif cluster:
             if not cluster.isdigit() or int(cluster) not in clusters:
                 raise UserError(
-                    f"--labels {file} line {line}: there is no cluster {cluster!r}; the table 'clusters' has {min(clusters)} to {max(clusters)}"
+                    f"--labels {file} line {line}: there is no cluster {cluster!r}; "
+                    f"the table 'clusters' has {min(clusters)} to {max(clusters)}"
                 )
             if of_cluster.setdefault(int(cluster), row["label"]) != row["label"]:
                 raise UserError(f"--labels {file} line {line}: cluster {cluster} has two names; keep one")

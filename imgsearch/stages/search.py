@@ -26,15 +26,14 @@ from imgsearch.core.topk import RunningTopK, TopK, merge
 from imgsearch.core.vectors import Matrix, unpack
 from imgsearch.errors import LAUNCHER, UserError
 from imgsearch.lake.batches import Batches
-from imgsearch.lake.graphs import cached_graph
 from imgsearch.lake.session import n_slots
 from imgsearch.lake.warehouse import Warehouse
 from imgsearch.stages.compress import compress
-from imgsearch.stages.embed import embed
+from imgsearch.stages.embed import broadcast_graph, embed
 from imgsearch.stages.ingest import read_source
-from imgsearch.stages.space import KnownEncoder, current_projection
+from imgsearch.stages.space import KnownEncoder, current_projection, vectors_of
 from imgsearch.stages.summary import RunSummary, Stopwatch, finish
-from imgsearch.tables import IMAGES, MATCHES, QUARANTINE, VECTORS
+from imgsearch.tables import IMAGES, MATCHES, QUARANTINE
 
 PARTIAL = "block int, k int, scores binary, keys binary"
 FOUND = "query_row int, rank int, image_key bigint, score float"
@@ -62,14 +61,18 @@ def run(spark: SparkSession, config: SearchConfig) -> RunSummary:
     watch = Stopwatch()
     warehouse = Warehouse.open(spark, config.warehouse)
     known, projection = current_projection(warehouse, config.encoder)
-    gallery = warehouse.read(VECTORS).where(F.col("projection_id") == projection.projection_id).select("image_id", "vector")
+    gallery = vectors_of(warehouse, projection.projection_id).select("image_id", "vector")
     size = gallery.count()
     if config.top_k > size:
         raise UserError.option("top_k", config.top_k, f"the gallery has {size:,} images; ask for {size:,} or fewer")
     encoder = same_encoder(known)
     source, _ = read_source(spark, config.queries, MAX_BYTES, "queries")
-    files = source.files if "content" in source.files.columns else source.files.withColumn("content", F.lit(None).cast("binary"))
-    graph = spark.sparkContext.broadcast(cached_graph(encoder))
+    files = (
+        source.files
+        if "content" in source.files.columns
+        else source.files.withColumn("content", F.lit(None).cast("binary"))
+    )
+    graph = broadcast_graph(spark, encoder)
     asked = embed(files.select("path", "content"), encoder, graph).drop("content").persist()
     try:
         rows_in, bad = asked.agg(F.count("*"), F.count("reason")).first()
@@ -130,7 +133,11 @@ def _one_pass(queries: Matrix, gallery: DataFrame, top_k: int) -> DataFrame:
     slots = n_slots(spark)
     partial = gallery.select("image_id", "vector").coalesce(slots * 2).mapInArrow(partial_topk(shared), PARTIAL)
     n_blocks = -(-len(queries) // shared.value.block)
-    return partial.repartition(min(n_blocks, slots), "block").groupBy("block").applyInArrow(merge_blocks(shared.value.block), FOUND)
+    return (
+        partial.repartition(min(n_blocks, slots), "block")
+        .groupBy("block")
+        .applyInArrow(merge_blocks(shared.value.block), FOUND)
+    )
 
 
 def partial_topk(queries: Broadcast[Queries]) -> Callable[[Batches], Batches]:
@@ -155,7 +162,10 @@ def merge_blocks(block_size: int) -> Callable[[pa.Table], pa.Table]:
     def merge_block(table: pa.Table) -> pa.Table:
         top_k = table.column("k")[0].as_py()
         parts = [
-            TopK(np.frombuffer(keys.as_py(), "<i8").reshape(-1, top_k), np.frombuffer(scores.as_py(), "<f4").reshape(-1, top_k))
+            TopK(
+                np.frombuffer(keys.as_py(), "<i8").reshape(-1, top_k),
+                np.frombuffer(scores.as_py(), "<f4").reshape(-1, top_k),
+            )
             for keys, scores in zip(table.column("keys"), table.column("scores"), strict=True)
         ]
         best = merge(parts, top_k)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from imgsearch.core.precision import Precision, expand
 from imgsearch.core.projection import Projection
-from imgsearch.core.vectors import Matrix, pack
+from imgsearch.core.vectors import Matrix, pack, unpack_bytes
 from imgsearch.errors import LAUNCHER, UserError
+from imgsearch.lake.batches import Batches
 from imgsearch.lake.warehouse import Warehouse
-from imgsearch.tables import ENCODERS, PROJECTIONS
+from imgsearch.tables import ENCODERS, PROJECTIONS, VECTORS
 
 
 class KnownEncoder(NamedTuple):
@@ -28,7 +33,10 @@ def known_encoder(warehouse: Warehouse, wanted: str | None) -> KnownEncoder:
     rows = warehouse.read(ENCODERS).orderBy(F.col("created_at").desc(), "encoder_id").collect()
     known = [KnownEncoder(r["encoder_id"], r["name"], r["dim"], r["settings"]) for r in rows]
     if not known:
-        raise UserError(f"no image in {warehouse.location} was embedded; run `{LAUNCHER} embed --warehouse {warehouse.location}` first")
+        raise UserError(
+            f"no image in {warehouse.location} was embedded; "
+            f"run `{LAUNCHER} embed --warehouse {warehouse.location}` first"
+        )
     if wanted is None:
         return known[0]
     for encoder in known:
@@ -62,6 +70,7 @@ def find_projection(warehouse: Warehouse, encoder_id: str) -> Projection | None:
         whitening=row["whitening"],
         n_fitted=row["n_fitted"],
         engine=row["engine"],
+        storage=row["storage"],
     )
 
 
@@ -77,6 +86,32 @@ def current_projection(warehouse: Warehouse, wanted: str | None) -> tuple[KnownE
     return encoder, projection
 
 
+def vectors_of(warehouse: Warehouse, projection_id: str) -> DataFrame:
+    """``image_id``, ``projection_id`` and ``vector`` of one projection: float32 rows of unit length, however stored.
+
+    Whoever reads ``vectors`` comes through here: the table may hold ``float16`` or ``int8``, widened on the way.
+    """
+    row = warehouse.read(PROJECTIONS).where(F.col("projection_id") == projection_id).select("storage").first()
+    frame = warehouse.read(VECTORS).where(F.col("projection_id") == projection_id)
+    frame = frame.select("image_id", "projection_id", "vector")
+    if row is None or row["storage"] == "float32":
+        return frame
+    return frame.mapInArrow(widen_batches(row["storage"]), "image_id string, projection_id string, vector binary")
+
+
+def widen_batches(storage: Precision) -> Callable[[Batches], Batches]:
+    """(image_id, projection_id, stored vector) batches → the same with float32 vectors."""
+
+    def widen(batches: Batches) -> Batches:
+        for batch in batches:
+            wide = pack(expand(unpack_bytes(batch.column(2)), storage)) if len(batch) else batch.column(2)
+            yield pa.RecordBatch.from_arrays(
+                [batch.column(0), batch.column(1), wide], names=["image_id", "projection_id", "vector"]
+            )
+
+    return widen
+
+
 def keep_projection(warehouse: Warehouse, projection: Projection, path: str) -> None:
     """Add the projection to ``projections``; one that is there already becomes the latest."""
 
@@ -87,11 +122,12 @@ def keep_projection(warehouse: Warehouse, projection: Projection, path: str) -> 
         projection.projection_id, projection.encoder_id, projection.dim, projection.n_components,
         float(projection.whitening), packed(projection.mean), packed(projection.components.reshape(-1)),
         packed(projection.scale), packed(projection.explained_variance_ratio), projection.n_fitted,
-        projection.engine, path,
+        projection.engine, projection.storage, path,
     )  # fmt: skip
     schema = (
         "projection_id string, encoder_id string, dim int, n_components int, whitening float, mean binary, "
-        "components binary, scale binary, explained_variance binary, n_fitted bigint, engine string, path string"
+        "components binary, scale binary, explained_variance binary, n_fitted bigint, engine string, storage string, "
+        "path string"
     )
     frame = warehouse.spark.createDataFrame([row], schema).withColumn("created_at", F.current_timestamp())
     warehouse.replace(PROJECTIONS, frame, where=f"projection_id = '{projection.projection_id}'")
