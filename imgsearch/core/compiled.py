@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -27,10 +28,14 @@ def compiled_sums(function: F) -> F:
 
 
 def _compile(function: F, **options: Any) -> F:
+    plain = numba.njit(nogil=True, **options)
     try:
-        return numba.njit(cache=True, nogil=True, **options)(function)
-    except (RuntimeError, OSError):  # no place to cache: "cannot cache function", or a folder that cannot be made
-        return numba.njit(nogil=True, **options)(function)
+        kept = numba.njit(cache=True, nogil=True, **options)(function)
+        folder = kept.stats.cache_path  # numba finds out too late, when it has compiled and wants to write
+        os.makedirs(folder, exist_ok=True)
+        return kept if os.access(folder, os.W_OK) else plain(function)
+    except (RuntimeError, OSError):  # no place at all, or one that cannot be made
+        return plain(function)
 
 
 def cpu_features() -> frozenset[str]:
