@@ -83,7 +83,9 @@ class CompressConfig:
 
     about: ClassVar[str] = "fit a PCA to the embeddings and write the compressed unit vectors to 'vectors'"
     warehouse: str = option(WAREHOUSE_HELP, metavar="W")
-    n_components: int | None = option("components to keep (default 256, or fewer where there are fewer images)", None, "N")
+    n_components: int | None = option(
+        "components to keep (default 256, or fewer where there are fewer images)", None, "N"
+    )
     whitening: float | None = option("power of the standard deviation that components are divided by, 0 to 1", None)
     engine: Literal["gram", "mllib"] = option("gram: blocked matrix products; mllib: Spark MLlib's own PCA.fit", "gram")
     fit_images: int = option("fit on a sample of this many embeddings, if there are more", 200_000, "N")
@@ -111,9 +113,8 @@ class ClusterConfig:
     encoder: str | None = option("encoder_id or name, where the warehouse holds several (default: the latest)", None)
 
     def __post_init__(self) -> None:
-        if self.n_clusters != "auto":
-            if not str(self.n_clusters).isdigit() or int(self.n_clusters) < 1:
-                raise UserError.option("n_clusters", self.n_clusters, "must be a whole number from 1, or 'auto'")
+        if self.n_clusters != "auto" and (not str(self.n_clusters).isdigit() or int(self.n_clusters) < 1):
+            raise UserError.option("n_clusters", self.n_clusters, "must be a whole number from 1, or 'auto'")
         at_least("max_iterations", self.max_iterations, 1)
 
 
@@ -123,7 +124,9 @@ class LabelConfig:
 
     about: ClassVar[str] = "spread names given to clusters or single images to all images, with a confidence"
     warehouse: str = option(WAREHOUSE_HELP, metavar="W")
-    labels: str = option("CSV with 'label' and one of 'cluster_id', 'path', 'image_id' (or several)", metavar="FILE.csv")
+    labels: str = option(
+        "CSV with 'label' and one of 'cluster_id', 'path', 'image_id' (or several)", metavar="FILE.csv"
+    )
     min_confidence: float = option("abstain below this share of the vote", 0.5)
 
     def __post_init__(self) -> None:
@@ -153,7 +156,9 @@ class EvaluateConfig:
 
     about: ClassVar[str] = "leave-one-out retrieval and cluster quality against known labels, to 'metrics'"
     warehouse: str = option(WAREHOUSE_HELP, metavar="W")
-    truth: str = option("CSV with 'path' (relative to the ingested folder, or whole, or an image_id) and a label", metavar="FILE.csv")
+    truth: str = option(
+        "CSV with 'path' (relative to the ingested folder, or whole, or an image_id) and a label", metavar="FILE.csv"
+    )
     label_column: str = option("the column of the truth file to evaluate against", "label", "NAME")
     output: str | None = option("write the metrics to this file too", None, "FILE.csv")
     encoder: str | None = option("encoder_id or name, where the warehouse holds several (default: the latest)", None)
@@ -185,7 +190,9 @@ class PipelineConfig:
     warehouse: str = option(WAREHOUSE_HELP, metavar="W")
     output: str | None = option("folder of the export (default: 'export' in or beside the warehouse)", None, "DIR")
     encoder: str = option("a network by name, or a file of one's own", "efficientnet-lite0", "NAME")
-    n_components: int | None = option("components to keep (default 256, or fewer where there are fewer images)", None, "N")
+    n_components: int | None = option(
+        "components to keep (default 256, or fewer where there are fewer images)", None, "N"
+    )
     n_clusters: str = option("how many, or 'auto'", "auto", "N")
 
     def __post_init__(self) -> None:
@@ -233,7 +240,7 @@ def parse(job: str, cls: type[Config], argv: Sequence[str], default_file: Path =
     options = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for name, f in options.items():
         _add_option(parser, name, hints[name], f)
-    parser.add_argument("--config", metavar="FILE.toml", help="settings in a file, under [%s]" % job)
+    parser.add_argument("--config", metavar="FILE.toml", help=f"settings in a file, under [{job}]")
     given, rest = parser.parse_known_args(list(argv))
     if rest:
         flags = ["--" + n.replace("_", "-") for n in options]

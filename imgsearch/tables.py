@@ -207,7 +207,7 @@ IMAGE_LABELS = TableSpec(
     path STRING NOT NULL,
     label STRING COMMENT 'null where the vote abstained',
     confidence FLOAT COMMENT 'share of the vote, 0..1',
-    origin STRING NOT NULL COMMENT 'person (named itself), cluster (its cluster was named), vote (named images nearby), none'
+    origin STRING NOT NULL COMMENT 'person (named itself), cluster (its cluster was), vote (named neighbours), none'
     """,
     key=("path",),
     job="label",

@@ -62,7 +62,7 @@ def embed_files(
         rows = np.zeros((len(chunk), dim), np.float32)
         marks = np.zeros((len(chunk), 4), np.float32)
         if good:
-            pixels = np.stack([chunk[i] for i in good])  # type: ignore[misc]
+            pixels = np.stack([chunk[i] for i in good])
             rows[good] = runtime(pixels)
             marks[good] = quality_batch(pixels)
         embeddings.append(rows)
@@ -83,13 +83,13 @@ def _unusable(row: NDArray[np.float32]) -> ImageError | None:
     return ImageError("no_direction", "the network's answer for this image is zero or not a number")
 
 
-def _in_order(function: Callable, items: Iterator, n_threads: int) -> Iterator:  # type: ignore[type-arg]
+def _in_order(function: Callable, items: Iterator, n_threads: int) -> Iterator:
     """``map`` with up to ``n_threads`` calls in flight; Pillow's decoders release the interpreter's lock."""
     if n_threads < 2:
         yield from map(function, items)
         return
     with ThreadPoolExecutor(n_threads) as pool:
-        waiting: deque[Future] = deque(pool.submit(function, item) for item in islice(items, n_threads + BATCH))  # type: ignore[type-arg]
+        waiting: deque[Future] = deque(pool.submit(function, item) for item in islice(items, n_threads + BATCH))
         while waiting:
             done = waiting.popleft().result()
             for item in islice(items, 1):

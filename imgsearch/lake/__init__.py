@@ -1,1 +1,1 @@
-"""Where things are kept: the Spark session, Delta tables, files, models, the workers' caches. No image or vector maths."""
+"""Where things are kept: the Spark session, Delta tables, files, models, workers' caches. No image or vector maths."""

@@ -31,7 +31,7 @@ FOUND = pa.schema([("path", pa.string()), ("n_bytes", pa.int64()), ("modified_at
 
 @dataclass(frozen=True)
 class Found:
-    """Files that were found: ``files`` has ``path``, ``n_bytes``, ``modified_at`` (and ``content`` where Spark reads it).
+    """Files that were found. ``files``: ``path``, ``n_bytes``, ``modified_at`` (``content`` too where Spark reads it).
 
     ``n_tasks``: the number of tasks that suits the work on them; ``None`` where Spark has divided them already.
     """
@@ -133,7 +133,7 @@ def _find_local(spark: SparkSession, where: str) -> Found | None:
                 rows.append((name, stat.st_size, stat.st_mtime_ns // 1000))
     columns = list(zip(*rows, strict=True)) if rows else [(), (), ()]
     table = pa.table(
-        [pa.array(c, t) for c, t in zip(columns, FOUND.types[:2] + [pa.int64()], strict=True)], names=FOUND.names
+        [pa.array(c, t) for c, t in zip(columns, [*FOUND.types[:2], pa.int64()], strict=True)], names=FOUND.names
     ).cast(FOUND)
     return Found(root, spark.createDataFrame(table), n_tasks(spark, len(rows)))
 

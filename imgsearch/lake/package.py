@@ -1,4 +1,4 @@
-"""The package as one zip, for executors that do not share the driver's files: ``python -m imgsearch.lake.package OUT.zip``."""
+"""The package as one zip, for executors without the driver's files: ``python -m imgsearch.lake.package OUT.zip``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def write_package(out: Path) -> Path:
-    """Write ``imgsearch/`` as a zip that Python can import from, with fixed times so that equal code is an equal file."""
+    """Write ``imgsearch/`` as a zip that Python can import from, with fixed times: equal code, equal file."""
     part = out.with_name(f"{out.name}.{os.getpid()}")
     with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sorted(PACKAGE.rglob("*.py")):

@@ -16,7 +16,8 @@ DEFAULTS = ROOT / "conf" / "spark-defaults.conf"
 def build_session(app_name: str = "imgsearch", **conf: str) -> SparkSession:
     """The session of this process, made if there is none.
 
-    ``conf``: Spark settings with ``__`` for ``.`` (``spark__master="local[2]"``); they win over ``conf/spark-defaults.conf``.
+    ``conf``: Spark settings with ``__`` for ``.`` (``spark__master="local[2]"``); they win over
+    ``conf/spark-defaults.conf``.
     """
     given = SparkConf()
     settings: dict[str, str] = {}

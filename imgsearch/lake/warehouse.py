@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 from delta.tables import DeltaTable
 from py4j.protocol import Py4JError
@@ -70,7 +71,7 @@ class Warehouse:
         return DeltaTable.isDeltaTable(self.spark, f"{self.location}/{spec.name}")
 
     def read(self, spec: TableSpec) -> DataFrame:
-        """The table as it stands now; the version is noted. Raises ``UserError`` where it is missing or lacks columns."""
+        """The table as it stands; its version is noted. Raises ``UserError`` where it is missing or lacks columns."""
         if not self.exists(spec):
             raise UserError.no_table(spec.name, self.location, spec.job)
         frame = self.spark.table(self.name(spec))
@@ -96,7 +97,8 @@ class Warehouse:
         """Insert the rows whose key is new; with ``update``, bring changed rows up to date.
 
         ``delete``: a condition on ``s`` (the rows given); rows for which it holds are removed, not written. Rows that
-        would not change are left alone, so a re-run commits nothing new to the files. ``*_at`` columns do not count as change.
+        would not change are left alone, so a re-run commits nothing new to the files. ``*_at``
+        columns do not count as change.
         """
         if not self.exists(spec):
             self._write(spec, frame if delete is None else frame.alias("s").where(~delete), "append")
@@ -159,7 +161,7 @@ class Warehouse:
 
     def _write(self, spec: TableSpec, frame: DataFrame, mode: str, where: str | None = None) -> None:
         """Write rows as the spec says them: its types (Arrow and SQL both widen them), its order, its comments."""
-        schema = T.StructType.fromDDL(spec.ddl)
+        schema = struct(spec.ddl)
         ours = [F.col(f.name).cast(f.dataType).alias(f.name, metadata=f.metadata) for f in schema]
         extra = [F.col(f"`{c}`") for c in frame.columns if spec.open and c not in spec.columns]
         writer = frame.select(*ours, *extra).write.format("delta").mode(mode)
@@ -177,7 +179,12 @@ class Warehouse:
 
 def empty(spark: SparkSession, spec: TableSpec) -> DataFrame:
     """No rows, with the spec's columns."""
-    return spark.createDataFrame([], T.StructType.fromDDL(spec.schema))
+    return spark.createDataFrame([], struct(spec.schema))
+
+
+def struct(ddl: str) -> T.StructType:
+    """A table's DDL as Spark's type."""
+    return cast(T.StructType, T.StructType.fromDDL(ddl))
 
 
 def read_any(spark: SparkSession, where: str) -> DataFrame | None:

@@ -29,7 +29,7 @@ NAMED_PER_KIND = 5
 
 
 def run(spark: SparkSession, config: DemoConfig) -> RunSummary:
-    """Draw, run the pipeline, label, search held-out queries, evaluate, export; print the quality and the report's path."""
+    """Draw, run the pipeline, label, search held-out queries, evaluate, export; print quality and the report's path."""
     watch = Stopwatch()
     out = _own_folder(config.out)
     start = time.monotonic()
@@ -55,13 +55,13 @@ def run(spark: SparkSession, config: DemoConfig) -> RunSummary:
     report = told(export.run(spark, ExportConfig(warehouse=w, output=str(out / "export"))))
     print(f"\nthe report: file://{report.details['report']}\nthe matches: {matches}", flush=True)
     return finish(
-        Warehouse.open(spark, w), "demo", watch, rows_in=rows_in, rows_out=rows_in - quarantined, quarantined=quarantined,
-        details={"report": report.details["report"]},
+        Warehouse.open(spark, w), "demo", watch, rows_in=rows_in, rows_out=rows_in - quarantined,
+        quarantined=quarantined, details={"report": report.details["report"]},
     )  # fmt: skip
 
 
 def name_some(gallery: DrawnGallery) -> Path:
-    """Play the inspector: ``labels.csv`` names five pictures of each kind. The truth's other rows only ``evaluate`` reads."""
+    """Play the inspector: ``labels.csv`` names five pictures of each kind. Only ``evaluate`` reads the other rows."""
     named: dict[str, list[str]] = {}
     with gallery.truth.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):

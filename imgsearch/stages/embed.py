@@ -85,7 +85,12 @@ def embed(
     """
     n_threads = int(images.sparkSession.sparkContext.getConf().get("spark.task.cpus", "1"))
     udf = embed_udf(
-        encoder, graph, limits or DecodeLimits(), n_threads, progress and progress.done, progress and progress.bad
+        encoder,
+        graph,
+        limits or DecodeLimits(),
+        n_threads,
+        progress.done if progress else None,
+        progress.bad if progress else None,
     )
     return images.withColumn("_embedded", udf("path", "content")).select(
         *(c for c in images.columns if c != "image_id"), "_embedded.*"
@@ -100,7 +105,7 @@ def embed_udf(
     done: Accumulator[int] | None = None,
     bad: Accumulator[int] | None = None,
 ) -> Callable[..., Any]:
-    """The Pandas UDF (iterator form): (path, content or null) → ``EMBEDDED``. Captures handles and small values only."""
+    """The Pandas UDF (iterator form): (path, content or null) → ``EMBEDDED``. Captures handles and small values."""
 
     def embed_batches(batches: Iterator[tuple[pd.Series, pd.Series]]) -> Iterator[pd.DataFrame]:
         runtime = worker_runtime(encoder, graph, n_threads)
@@ -111,11 +116,11 @@ def embed_udf(
                 bad.add(int(frame["reason"].notna().sum()))
             yield frame
 
-    return F.pandas_udf(embed_batches, returnType=EMBEDDED)  # type: ignore[call-overload, no-any-return]
+    return F.pandas_udf(embed_batches, returnType=EMBEDDED)  # type: ignore[call-overload]
 
 
 def broadcast_graph(spark: SparkSession, encoder: Encoder) -> Broadcast[bytes]:
-    """The network as data, for every executor. Torch is imported only where no earlier run has exported this encoder."""
+    """The network as data, for every executor. Torch is imported only where no earlier run exported this encoder."""
 
     def export() -> bytes:
         from imgsearch.core.onnx_export import export_graph
@@ -197,7 +202,7 @@ def _embed_slice(
         .persist()
     )
     try:
-        n, n_bad = rows.agg(F.count("*"), F.count("reason")).first()
+        n, n_bad = rows.agg(F.count("*"), F.count("reason")).collect()[0]
         now = F.current_timestamp()
         if n > n_bad:
             good = rows.where(F.col("reason").isNull())
@@ -222,7 +227,7 @@ def _n_files(n_rows: int) -> int:
 
 
 def with_bytes(warehouse: Warehouse, images: DataFrame) -> DataFrame:
-    """``image_id``, ``path`` and ``content``: from ``contents`` where the bytes came in a table, else for the worker to read."""
+    """``image_id``, ``path`` and ``content``: from ``contents`` where they came in a table, else read by the worker."""
     if not warehouse.exists(CONTENTS):
         return with_content(warehouse.spark, images)
     contents = warehouse.read(CONTENTS)

@@ -103,7 +103,7 @@ def _labels(warehouse: Warehouse, config: EvaluateConfig, rows: list[dict[str, s
     if not labels:
         raise UserError(
             f"--truth {config.truth}: none of its {len(rows):,} paths is an ingested image "
-            f"(first: {rows[0]['path']!r}); 
+            f"(first: {rows[0]['path']!r}); "
             f"paths are relative to the ingested folder, such as {names.some()!r}"
         )
     return labels, n_unknown

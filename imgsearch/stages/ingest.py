@@ -8,7 +8,8 @@ in ``contents``.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pandas as pd
 from pyspark.sql import DataFrame, SparkSession
@@ -38,7 +39,7 @@ def run(spark: SparkSession, config: IngestConfig) -> RunSummary:
             F.count("*").alias("n"),
             F.count("reason").alias("bad"),
             F.count_distinct(F.when(F.col("reason").isNull(), F.col("image_id"))).alias("distinct"),
-        ).first()
+        ).collect()[0]
         if not counts["n"]:
             raise UserError(f"--input {config.input}: there is no file in it; give a folder, glob or table with images")
         warehouse = Warehouse.open(spark, config.warehouse, create=True)
@@ -62,7 +63,7 @@ def run(spark: SparkSession, config: IngestConfig) -> RunSummary:
 
 
 def ingest(found: Found, source: str, max_pixels: int, max_bytes: int) -> DataFrame:
-    """Found files → one row each: the columns of ``images``, carried metadata, and ``reason``/``detail`` where refused."""
+    """Found files → a row each: columns of ``images``, carried metadata, ``reason`` and ``detail`` where refused."""
     files = found.files
     if "content" not in files.columns:
         files = files.withColumn("content", F.lit(None).cast("binary"))
@@ -75,15 +76,14 @@ def ingest(found: Found, source: str, max_pixels: int, max_bytes: int) -> DataFr
     carried = [c for c in files.columns if c not in ("content", "path", "n_bytes", "modified_at")]
     inspect = inspect_udf(max_pixels, max_bytes)
     rows = files.withColumn("_seen", inspect("path", "content", "n_bytes")).drop("content", "n_bytes")
-    rows = rows.select(
+    return rows.select(
         "_seen.image_id", "path", F.lit(source).alias("source"), "_seen.format", "_seen.width", "_seen.height",
         "_seen.n_bytes", "modified_at", F.current_timestamp().alias("ingested_at"), "_seen.reason", "_seen.detail",
         *carried,
     )  # fmt: skip
-    return rows
 
 
-def inspect_udf(max_pixels: int, max_bytes: int):  # type: ignore[no-untyped-def]  # pyspark's own type is a moving target
+def inspect_udf(max_pixels: int, max_bytes: int) -> Callable[..., Any]:
     """A Pandas UDF: (path, content or null, n_bytes) → hash, header, or the reason why not."""
 
     def inspect(batches: Iterator[tuple[pd.Series, pd.Series, pd.Series]]) -> Iterator[pd.DataFrame]:
@@ -174,7 +174,7 @@ def _carry_columns(table: DataFrame) -> DataFrame:
 
 
 def _with_folders(found: Found) -> DataFrame:
-    """Folder names as columns: ``folder`` whole, ``site=A`` as column ``site``, plain levels as ``folder_1``, ``folder_2``."""
+    """Folder names as columns: ``folder`` whole, ``site=A`` as column ``site``, plain levels as ``folder_1``, …"""
     prefix = len(found.root.rstrip("/")) + 2
     parts = F.split(F.substring(F.col("path"), prefix, 1_000_000), "/")
     files = found.files.withColumn("_folders", F.slice(parts, 1, F.greatest(F.size(parts) - 1, F.lit(0))))

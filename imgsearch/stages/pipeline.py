@@ -32,7 +32,7 @@ def run(spark: SparkSession, config: PipelineConfig) -> RunSummary:
 
 
 def prepare(spark: SparkSession, config: PipelineConfig) -> tuple[int, int]:
-    """From files to clusters: the stages before the export. Returns how many files came in and how many were refused."""
+    """From files to clusters: the stages before the export. Returns how many files came in and how many were no use."""
     w = config.warehouse
     first = told(ingest.run(spark, IngestConfig(input=config.input, warehouse=w)))
     told(embed.run(spark, EmbedConfig(warehouse=w, encoder=config.encoder)))

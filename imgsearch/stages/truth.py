@@ -30,7 +30,7 @@ def read_csv(path: str, option: str, needs: Sequence[str]) -> list[dict[str, str
 
 
 class ImageNames:
-    """Finds images by what people call them: an ``image_id``, a whole path, or a path relative to an ingested folder."""
+    """Finds images by what people call them: an ``image_id``, a whole path, or one relative to an ingested folder."""
 
     def __init__(self, images: Sequence[tuple[str, str, str]]) -> None:
         """``images``: (image_id, path, source) of every row of ``images``."""
