@@ -1,0 +1,51 @@
+# `make help` lists the targets. Every target sets up what it needs; the second time that takes no time.
+
+.DEFAULT_GOAL := help
+SHELL := bash
+PYTHON := .venv/bin/python
+CODE := imgsearch jobs tests benchmarks
+export PYTHONPATH := $(CURDIR)
+
+##@ Set-up
+.PHONY: setup
+setup:  ## the locked environment in .venv, with what development needs, and Delta's jars
+	@bash setup.sh dev
+
+##@ Checks
+.PHONY: test test-fast lint format
+test: lint  ## everything: lint, types, all tests (starts Spark)
+	$(PYTHON) -m pytest imgsearch tests $(PYTEST)
+
+test-fast: lint  ## lint, types, and the tests that need no Spark
+	$(PYTHON) -m pytest imgsearch tests -m "not spark and not real_data" $(PYTEST)
+
+lint: setup  ## ruff, its formatter, mypy
+	$(PYTHON) -m ruff check $(CODE)
+	$(PYTHON) -m ruff format --check $(CODE)
+	$(PYTHON) -m mypy
+
+format: setup  ## what ruff can mend by itself
+	$(PYTHON) -m ruff check --fix $(CODE)
+	$(PYTHON) -m ruff format $(CODE)
+
+##@ Measurements (never part of the tests)
+.PHONY: fuzz
+bench-%: setup  ## benchmarks/NAME.py, side by side with its peers (ARGS="…" are its options)
+	$(PYTHON) benchmarks/$(subst -,_,$*).py $(ARGS)
+
+fuzz: setup  ## 20,000 damaged image files: each one embedded or refused, none fatal
+	$(PYTHON) benchmarks/fuzz.py --files 20000 $(ARGS)
+
+##@ The product
+.PHONY: demo clean help
+demo:  ## draw a gallery and run the whole chain on it (ARGS="--images 200")
+	./spark-submit.sh demo $(ARGS)
+
+clean:  ## caches and what the demo wrote; .venv and the jars stay
+	rm -rf demo-out spark-warehouse metastore_db derby.log .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find imgsearch jobs tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
+
+help:  ## this list
+	@awk 'BEGIN {FS = ":.*##"; printf "make TARGET\n"} \
+	/^##@/ {printf "\n%s\n", substr($$0, 5)} \
+	/^[a-z%-]+:.*##/ {sub(/%/, "NAME", $$1); printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -1,0 +1,121 @@
+"""What tests share: one Spark session a run, a tiny encoder, drawn pictures, and the order of heights."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+ROOT = Path(__file__).resolve().parent.parent
+HEIGHTS = ("core", "lake", "report", "drawing", "stages", "jobs", "cluster")
+TINY_SIDE, TINY_DIM = 16, 24
+
+settings.register_profile("imgsearch", deadline=None, derandomize=bool(os.environ.get("CI")))
+settings.load_profile("imgsearch")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Cheap tests first; whatever takes the ``spark`` fixture is marked so."""
+    for item in items:
+        if "spark" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.spark)
+
+    def height(item: pytest.Item) -> tuple[bool, int]:
+        parts = item.path.relative_to(ROOT).parts
+        level = HEIGHTS.index(parts[1]) + 1 if parts[0] == "tests" and parts[1] in HEIGHTS else 0
+        return item.get_closest_marker("spark") is not None, level
+
+    items.sort(key=height)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_graph_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Exported graphs go to a folder of this run: the tests neither use nor fill the user's own."""
+    folder = tmp_path_factory.mktemp("graphs")
+    before = os.environ.get("IMGSEARCH_CACHE")
+    os.environ["IMGSEARCH_CACHE"] = str(folder)
+    yield folder
+    os.environ.pop("IMGSEARCH_CACHE")
+    if before is not None:
+        os.environ["IMGSEARCH_CACHE"] = before
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+    """The one session of a run: two slots, few partitions, and a catalog that forgets."""
+    from imgsearch.lake.session import build_session
+
+    session = build_session(
+        "imgsearch tests",
+        spark__master="local[2]",
+        spark__driver__memory="1g",
+        spark__sql__shuffle__partitions="2",
+        spark__sql__warehouse__dir=str(tmp_path_factory.mktemp("catalog")),
+        spark__sql__catalogImplementation="in-memory",
+        spark__ui__enabled="false",
+        spark__ui__showConsoleProgress="false",
+        spark__databricks__delta__snapshotPartitions="1",
+    )
+    yield session
+    session.stop()
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An encoder that costs nothing: 16 x 16 pixels, one random matrix, 24 dimensions. A name for ``--encoder``."""
+    return write_tiny(tmp_path_factory.mktemp("encoder") / "tiny.onnx", seed=0)
+
+
+@pytest.fixture(scope="session")
+def other_tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Another encoder, of the same shape."""
+    return write_tiny(tmp_path_factory.mktemp("encoder") / "other.onnx", seed=1)
+
+
+def write_tiny(path: Path, seed: int) -> str:
+    """``y = |x W|`` over all pixels, as an ``.onnx`` with its TOML beside it."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    weights = np.random.default_rng(seed).normal(size=(3 * TINY_SIDE * TINY_SIDE, TINY_DIM)).astype(np.float32)
+    nodes = [
+        helper.make_node("Flatten", ["x"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "w"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, TINY_SIDE, TINY_SIDE])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", TINY_DIM])],
+        [numpy_helper.from_array(weights, "w")],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), str(path))
+    path.with_suffix(".toml").write_text("mean = [0.5, 0.5, 0.5]\nstd = [0.25, 0.25, 0.25]\n")
+    return str(path)
+
+
+Draw = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def draw() -> Draw:
+    """``draw(path, kind=0, visit=0)``: a picture of one of some kinds, as PNG; pictures of a kind look alike."""
+    from PIL import Image
+
+    def write(path: Path, kind: int = 0, visit: int = 0, size: tuple[int, int] = (40, 30)) -> Path:
+        base = np.random.default_rng(kind).integers(0, 256, (5, 5, 3)).astype(np.float64)
+        noise = np.random.default_rng((kind + 1) * 10_000 + visit).normal(0, 6, (5, 5, 3))
+        pixels = np.clip(base + noise, 0, 255).astype(np.uint8)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR).save(path)
+        return path
+
+    return write
