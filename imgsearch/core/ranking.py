@@ -1,7 +1,9 @@
-"""The k best of one query so far: a binary heap with the worst of them at its root.
+"""The k best of one query so far: a buffer with room for more than k, cut back when it is full.
 
-One total order everywhere: score descending, then id ascending. A heap row is ``scores[q, :filled]`` and
-``ids[q, :filled]``; the functions here are compiled into the loops that call them.
+One total order everywhere: score descending, then id ascending. A row is ``scores[q, :filled]`` and its ids likewise,
+in no order. When it is full, the k best are moved to its front (Hoare's selection), the rest is forgotten, and the
+k-th score becomes the threshold: a few steps a candidate whatever k is, where a heap takes log k. The functions here
+are compiled into the loops that call them.
 """
 
 from __future__ import annotations
@@ -16,10 +18,11 @@ from imgsearch.core.compiled import compiled
 from imgsearch.core.score import score
 
 
-class Heaps(NamedTuple):
-    """The state of a search: (n_queries, k) float32 ``scores`` and int64 ``ids``, (n_queries,) int64 ``filled`` and
+class Best(NamedTuple):
+    """The state of a search: (n_queries, room) float32 ``scores`` and int64 ``ids``, (n_queries,) int64 ``filled`` and
     float32 ``thresholds``: what a score must reach to matter to that query."""
 
+    top_k: int
     scores: NDArray[np.float32]
     ids: NDArray[np.int64]
     filled: NDArray[np.int64]
@@ -46,49 +49,44 @@ class Batch(NamedTuple):
 
 
 @compiled
-def offer(scores, ids, q, filled, value, identity):  # type: ignore[no-untyped-def]  # compiled: typed by its arguments
-    """Put ``(value, identity)`` into heap row ``q`` if it belongs among the best ``scores.shape[1]``; return how many
-    the row holds now."""
-    top_k = scores.shape[1]
-    if filled < top_k:
-        slot = filled
-        while slot > 0:
-            parent = (slot - 1) // 2
-            above = scores[q, parent]
-            if above < value or (above == value and ids[q, parent] > identity):
-                break
-            scores[q, slot] = above
-            ids[q, slot] = ids[q, parent]
-            slot = parent
-        scores[q, slot] = value
-        ids[q, slot] = identity
-        return filled + 1
-    worst = scores[q, 0]
-    if value < worst or (value == worst and identity > ids[q, 0]):
-        return filled
-    slot = 0
-    while True:
-        child = 2 * slot + 1
-        if child >= top_k:
-            break
-        other = child + 1
-        if other < top_k and (
-            scores[q, other] < scores[q, child]
-            or (scores[q, other] == scores[q, child] and ids[q, other] > ids[q, child])
-        ):
-            child = other
-        below = scores[q, child]
-        if value < below or (value == below and identity > ids[q, child]):
-            break
-        scores[q, slot] = below
-        ids[q, slot] = ids[q, child]
-        slot = child
-    scores[q, slot] = value
-    ids[q, slot] = identity
-    return filled
+def _swap(scores, ids, q, i, j):  # type: ignore[no-untyped-def]
+    scores[q, i], scores[q, j] = scores[q, j], scores[q, i]
+    ids[q, i], ids[q, j] = ids[q, j], ids[q, i]
 
 
-Found = Heaps | PairBuffer
+@compiled
+def _before(score, identity, other_score, other_identity):  # type: ignore[no-untyped-def]
+    return score > other_score or (score == other_score and identity < other_identity)
+
+
+@compiled
+def cut(scores, ids, q, filled, top_k):  # type: ignore[no-untyped-def]  # compiled: typed by its arguments
+    """Move the best ``top_k`` of row ``q``'s first ``filled`` entries to its front, the worst of them last."""
+    low, high, last = 0, filled - 1, top_k - 1
+    while low < high:
+        middle = (low + high) // 2
+        if _before(scores[q, middle], ids[q, middle], scores[q, low], ids[q, low]):
+            _swap(scores, ids, q, low, middle)
+        if _before(scores[q, high], ids[q, high], scores[q, low], ids[q, low]):
+            _swap(scores, ids, q, low, high)
+        if _before(scores[q, high], ids[q, high], scores[q, middle], ids[q, middle]):
+            _swap(scores, ids, q, middle, high)
+        pivot_score, pivot = scores[q, middle], ids[q, middle]
+        left, right = low, high
+        while left <= right:
+            while _before(scores[q, left], ids[q, left], pivot_score, pivot):
+                left += 1
+            while _before(pivot_score, pivot, scores[q, right], ids[q, right]):
+                right -= 1
+            if left <= right:
+                _swap(scores, ids, q, left, right)
+                left, right = left + 1, right - 1
+        if last <= right:
+            high = right
+        elif last >= left:
+            low = left
+        else:
+            break
 
 
 def settle(queries: Any, batch: Batch, asked: Any, rows: Any, n: int, found: Found) -> None:
@@ -98,29 +96,41 @@ def settle(queries: Any, batch: Batch, asked: Any, rows: Any, n: int, found: Fou
 
 @overload(settle)
 def _settle(queries, batch, asked, rows, n, found):  # type: ignore[no-untyped-def]
-    if found.instance_class is Heaps:
+    if found.instance_class is Best:
         return lambda queries, batch, asked, rows, n, found: keep_best(queries, batch, asked, rows, n, found)
     return lambda queries, batch, asked, rows, n, found: keep_all(queries, batch, asked, rows, n, found)
 
 
 @compiled
-def keep_best(queries, batch, asked, rows, n, heaps):  # type: ignore[no-untyped-def]  # compiled: typed by its arguments
-    """Score the ``n`` pairs of query ``asked[i]`` and row ``rows[i]`` of a ``Batch``, and offer them unless
-    below the query's threshold or excluded; a threshold rises to the k-th best score once its heap row is full.
+def keep_best(queries, batch, asked, rows, n, best):  # type: ignore[no-untyped-def]  # compiled: typed by its arguments
+    """Score the ``n`` pairs of query ``asked[i]`` and row ``rows[i]`` of a ``Batch``, and keep them unless
+    below the query's threshold or excluded; a threshold rises to the k-th best score when its row is full.
 
     Pairs come here in bulk, because array arguments are what a compiled call costs: their references are counted.
     """
     gallery, ids, exclude = batch
-    scores, heap_ids, filled, thresholds = heaps
-    top_k = scores.shape[1]
+    top_k, scores, best_ids, filled, thresholds = best
     for i in range(n):
         q, row = asked[i], rows[i]
         value = score(queries, gallery, q, row)
         if not value >= thresholds[q] or ids[row] == exclude[q]:
             continue
-        filled[q] = offer(scores, heap_ids, q, filled[q], value, ids[row])
-        if filled[q] == top_k and scores[q, 0] > thresholds[q]:
-            thresholds[q] = scores[q, 0]
+        slot = filled[q]
+        scores[q, slot], best_ids[q, slot] = value, ids[row]
+        filled[q] = slot + 1
+        if slot + 1 == scores.shape[1]:
+            cut(scores, best_ids, q, slot + 1, top_k)
+            filled[q] = top_k
+            thresholds[q] = max(thresholds[q], scores[q, top_k - 1])
+
+
+@compiled
+def cut_all(best):  # type: ignore[no-untyped-def]  # compiled: typed by its arguments
+    """Forget what is not among the best ``top_k`` of its row, for every query of a ``Best``."""
+    for q in range(len(best.filled)):
+        if best.filled[q] > best.top_k:
+            cut(best.scores, best.ids, q, best.filled[q], best.top_k)
+            best.filled[q] = best.top_k
 
 
 @compiled

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from imgsearch.core import fma, pruning, vnni
 from imgsearch.core.fma import QueryPanels
 from imgsearch.core.quantized import PackedQueries, pack_queries
-from imgsearch.core.ranking import Batch, Heaps
+from imgsearch.core.ranking import Batch, Best, cut_all
 from imgsearch.core.vectors import Matrix
 
 Engine = Literal["auto", "int8", "float32"]
@@ -40,7 +40,8 @@ class TopK(NamedTuple):
 class RunningTopK:
     """The k best gallery rows of every query so far.
 
-    Memory: 12 bytes a query and k, at most ``dim`` bytes a query, and 2 MiB; nothing grows with the gallery.
+    Memory: 18 bytes a query and k, at most 4 (``dim`` + 1) bytes a query, and 2 MiB; nothing grows with the
+    gallery.
     """
 
     def __init__(self, queries: Matrix, top_k: int, engine: Engine = "auto") -> None:
@@ -58,10 +59,11 @@ class RunningTopK:
         if not np.isfinite(self._queries).all():
             raise ValueError("a query row is not finite")
         self._int8 = engine == "int8" or (engine == "auto" and vnni.supported())
-        n = len(self._queries)
-        self._heaps = Heaps(
-            np.full((n, top_k), -np.inf, np.float32),
-            np.full((n, top_k), -1, np.int64),
+        n, room = len(self._queries), top_k + max(4, top_k // 2)
+        self._best = Best(
+            top_k,
+            np.full((n, room), -np.inf, np.float32),
+            np.full((n, room), -1, np.int64),
             np.zeros(n, np.int64),
             np.full(n, -np.inf, np.float32),
         )
@@ -95,7 +97,7 @@ class RunningTopK:
             raise ValueError(f"exclude of shape {own.shape} for {len(queries)} queries")
         if not len(queries) or not len(gallery):
             return
-        np.maximum(self._heaps.thresholds, np.asarray(min_score, np.float32), out=self._heaps.thresholds)
+        np.maximum(self._best.thresholds, np.asarray(min_score, np.float32), out=self._best.thresholds)
         start = 0
         while start < len(gallery):
             stop = min(start + (_STRETCH if self._seen >= _FEW else _FEW), len(gallery))
@@ -108,20 +110,23 @@ class RunningTopK:
 
     def result(self) -> TopK:
         """What stands now; ``update`` may go on afterwards."""
-        return _ordered(self._heaps.ids, self._heaps.scores)
+        cut_all(self._best)
+        top_k, scores, ids, filled, _ = self._best
+        there = np.arange(top_k) < filled[:, None]
+        return _ordered(np.where(there, ids[:, :top_k], -1), np.where(there, scores[:, :top_k], np.float32(-np.inf)))
 
     def _scan(self, batch: Batch, start: int, stop: int) -> int:
         queries, packed = self._queries, self._packed
         costs = pruning.INT8 if self._int8 else pruning.FLOAT32
         lead = queries.shape[1]
         if self._seen >= _FEW:
-            lead = pruning.choose_lead(queries, batch.gallery[start:stop], self._heaps.thresholds, costs)
+            lead = pruning.choose_lead(queries, batch.gallery[start:stop], self._best.thresholds, costs)
         if packed is None or packed.lead != lead:
             packed = pack_queries(queries, lead) if self._int8 else fma.panels_of(queries, lead)
             self._packed = packed
         if isinstance(packed, PackedQueries):
-            return int(vnni.scan(queries, packed, batch, start, stop, self._heaps))
-        return int(fma.scan(queries, packed, batch, start, stop, self._heaps))
+            return int(vnni.scan(queries, packed, batch, start, stop, self._best))
+        return int(fma.scan(queries, packed, batch, start, stop, self._best))
 
 
 def merge(parts: Sequence[TopK], top_k: int) -> TopK:
