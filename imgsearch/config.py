@@ -38,6 +38,7 @@ def within(name: str, value: float | None, low: float, high: float) -> None:
         raise UserError.option(name, value, f"must be between {low} and {high}")
 
 
+AUGMENTATIONS = ("flip", "rotate")
 WAREHOUSE_HELP = "where the tables are: a folder or URI, or catalog.schema"
 
 
@@ -84,11 +85,17 @@ class CompressConfig:
     about: ClassVar[str] = "fit a PCA to the embeddings and write the compressed unit vectors to 'vectors'"
     warehouse: str = option(WAREHOUSE_HELP, metavar="W")
     n_components: int | None = option(
-        "components to keep (default 256, or fewer where there are fewer images)", None, "N"
+        "components to keep (default: as the projection there is; 256 at first, or fewer for fewer images)", None, "N"
     )
-    whitening: float | None = option("power of the standard deviation that components are divided by, 0 to 1", None)
+    whitening: float | None = option(
+        "power of the standard deviation that components are divided by, 0 to 1 (default: as it is; 0 at first)", None
+    )
     engine: Literal["gram", "mllib"] = option("gram: blocked matrix products; mllib: Spark MLlib's own PCA.fit", "gram")
     fit_images: int = option("fit on a sample of this many embeddings, if there are more", 200_000, "N")
+    storage: Literal["float32", "float16", "int8"] | None = option(
+        "how vectors are kept: float16 is half as many bytes, int8 a quarter (default: as they are; float32 at first)",
+        None,
+    )
     refit: bool = option("fit anew even if a projection for this encoder and size exists", False)
     encoder: str | None = option("encoder_id or name, where the warehouse holds several (default: the latest)", None)
 
@@ -139,13 +146,86 @@ class SearchConfig:
 
     about: ClassVar[str] = "find the most similar gallery images, by cosine, for each query image"
     warehouse: str = option(WAREHOUSE_HELP, metavar="W")
-    queries: str = option("a folder, glob or Delta table of query images", metavar="PATH_OR_TABLE")
-    top_k: int = option("neighbours per query", 10, "K")
+    queries: str = option(
+        "a folder or glob of images; a Delta table of images, of vectors ('vector') or of ids ('image_id'); "
+        "or a .csv with 'image_id'",
+        metavar="PATH_OR_TABLE",
+    )
+    top_k: int = option("neighbours per query (with --group-by: groups)", 10, "K")
+    where: str | None = option("only images for which this SQL condition on the columns of 'images' holds", None, "SQL")
+    min_score: float | None = option("only matches with this score or more", None)
+    exclude_self: bool = option("a query never finds its own bytes", False)
+    nprobe: int | None = option("visit only this many clusters per query (default: all; exact)", None, "N")
+    recall: float | None = option("visit as few clusters as find this share of the true neighbours", None)
+    check_queries: int = option("with --nprobe or --recall: answer this many exactly too, to measure recall", 100, "N")
+    group_by: str | None = option("rank the values of this column of 'images', not single images", None, "COLUMN")
+    group_best: int = option("a group's score is the mean of its M best images (1: its best image)", 1, "M")
+    expand: int = option(
+        "search again with each query moved towards its M best matches (alpha query expansion)", 0, "M"
+    )
+    augment: str | None = option("embed queries in several ways and take the mean: flip, rotate", None, "flip,rotate")
     output: str | None = option("write the matches to this file too (.csv or .parquet)", None, "PATH")
     encoder: str | None = option("encoder_id or name, where the warehouse holds several (default: the latest)", None)
 
     def __post_init__(self) -> None:
         within("top_k", self.top_k, 1, 10_000)
+        within("min_score", self.min_score, -1, 1)
+        at_least("nprobe", self.nprobe, 1)
+        at_least("check_queries", self.check_queries, 0)
+        if self.recall is not None and not 0 < self.recall <= 1:
+            raise UserError.option("recall", self.recall, "must be above 0 and at most 1, such as 0.95")
+        if self.recall is not None and self.nprobe is not None:
+            raise UserError(
+                f"--recall {self.recall} and --nprobe {self.nprobe}: give one; --recall picks nprobe itself"
+            )
+        if self.recall is not None and self.check_queries < 1:
+            raise UserError.option(
+                "check_queries", self.check_queries, "--recall picks nprobe by them; ask for 1 or more"
+            )
+        within("group_best", self.group_best, 1, 100)
+        within("expand", self.expand, 0, 100)
+        for name in (self.augment or "").split(",") if self.augment is not None else ():
+            if name.strip() not in AUGMENTATIONS:
+                raise UserError.option(
+                    "augment", self.augment, f"give {' or '.join(AUGMENTATIONS)}, or both: flip,rotate"
+                )
+        if self.output is not None and not self.output.endswith((".csv", ".parquet")):
+            raise UserError.option("output", self.output, "must end in .csv or .parquet")
+
+
+@dataclass(frozen=True)
+class CalibrateConfig:
+    """Settings of ``calibrate``."""
+
+    about: ClassVar[str] = "learn from known pairs the score from which two images match; 'matches' then say is_match"
+    warehouse: str = option(WAREHOUSE_HELP, metavar="W")
+    truth: str = option(
+        "CSV with 'path' and a label (same label: a match), or with 'path', 'other_path' and 'match' (1 or 0)",
+        metavar="FILE.csv",
+    )
+    label_column: str = option("the column of the truth file that says what is the same", "label", "NAME")
+    precision: float = option("the share of true matches wanted among pairs called a match", 0.95)
+    encoder: str | None = option("encoder_id or name, where the warehouse holds several (default: the latest)", None)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.precision <= 1:
+            raise UserError.option("precision", self.precision, "must be above 0 and at most 1, such as 0.95")
+
+
+@dataclass(frozen=True)
+class DedupConfig:
+    """Settings of ``dedup``."""
+
+    about: ClassVar[str] = "find copies and near-copies: groups to 'duplicates', or what another set shares to 'leaks'"
+    warehouse: str = option(WAREHOUSE_HELP, metavar="W")
+    threshold: float = option("cosine from which two images are near-duplicates", 0.95)
+    against: str | None = option("another warehouse: find what is in both, to 'leaks'", None, "OTHER_WAREHOUSE")
+    output: str | None = option("write the result to this file too (.csv or .parquet)", None, "PATH")
+    encoder: str | None = option("encoder_id or name, where the warehouse holds several (default: the latest)", None)
+
+    def __post_init__(self) -> None:
+        if not 0.5 <= self.threshold <= 1:
+            raise UserError.option("threshold", self.threshold, "must be between 0.5 and 1, such as 0.95")
         if self.output is not None and not self.output.endswith((".csv", ".parquet")):
             raise UserError.option("output", self.output, "must end in .csv or .parquet")
 
@@ -288,14 +368,16 @@ def _plain(hint: Any) -> Any:
 
 def _section(path: Path, job: str, options: dict[str, Any]) -> dict[str, Any]:
     try:
-        document = tomllib.loads(path.read_text())
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as e:
         raise UserError(f"--config {path}: {e.strerror}; give a TOML file with a section [{job}]") from e
-    except tomllib.TOMLDecodeError as e:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
         raise UserError(f"--config {path}: not TOML ({e}); see conf/default.toml for an example") from e
     for section in document:
         if section not in JOB_NAMES:
             raise UserError(f"{path} has unknown section [{section}]{did_you_mean(section, JOB_NAMES)}")
+        if not isinstance(document[section], dict):
+            raise UserError(f"{path}: '{section}' is a value; write a section [{section}] with settings under it")
     values: dict[str, Any] = document.get(job, {})
     for key in values:
         if key not in options:
@@ -329,6 +411,8 @@ JOBS: dict[str, type[Any]] = {
     "cluster": ClusterConfig,
     "label": LabelConfig,
     "search": SearchConfig,
+    "calibrate": CalibrateConfig,
+    "dedup": DedupConfig,
     "evaluate": EvaluateConfig,
     "export": ExportConfig,
     "pipeline": PipelineConfig,
