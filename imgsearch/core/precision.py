@@ -9,9 +9,11 @@ from __future__ import annotations
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from imgsearch.core.vectors import Matrix, unit
+from imgsearch.core.vectors import Matrix, pack_bytes, unit
 
 Precision = Literal["float32", "float16", "int8"]
 
@@ -37,6 +39,12 @@ def shrink(vectors: Matrix, precision: Precision) -> NDArray[np.uint8]:
             np.rint(vectors * (INT8_MAX / np.where(largest > 0, largest, np.float32(1)))).astype(np.int8).view(np.uint8)
         )
     raise ValueError(f"unknown precision {precision!r}; known: {', '.join(get_args(Precision))}")
+
+
+def stored(vectors: Matrix, precision: Precision) -> pa.Array:
+    """(n, dim) unit rows → a binary column as the table ``vectors`` holds it; a row of zeros becomes null."""
+    column = pack_bytes(shrink(vectors, precision))
+    return pc.if_else(pa.array(vectors.any(axis=1)), column, pa.scalar(None, pa.binary()))
 
 
 def expand(packed: NDArray[np.uint8], precision: Precision) -> Matrix:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from typing import Any
 
@@ -38,10 +39,14 @@ def kmeans_model(spark: SparkSession, centroids: Sequence[Sequence[float]], cost
     return KMeansModel(java)
 
 
+def jvm_heap(spark: SparkSession) -> int:
+    """Bytes that the driver's JVM may grow to."""
+    jvm: Any = spark._jvm
+    return int(jvm.java.lang.Runtime.getRuntime().maxMemory())
+
+
 def _doubles(spark: SparkSession, values: Sequence[float]) -> Any:
     """A Java ``double[]``, sent as one buffer: element by element is a call each."""
-    import struct
-
     jvm: Any = spark._jvm
     raw = struct.pack(f">{len(values)}d", *values)
     buffer = jvm.java.nio.ByteBuffer.wrap(raw).asDoubleBuffer()

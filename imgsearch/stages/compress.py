@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyspark import Broadcast
 from pyspark.ml.feature import PCA
 from pyspark.ml.functions import array_to_vector
@@ -15,18 +15,20 @@ from pyspark.sql import functions as F
 
 from imgsearch.config import CompressConfig
 from imgsearch.core.gram import Moments
-from imgsearch.core.projection import DEFAULT_WHITENING, Projection, fit, from_mllib, overlap_at_k, vanished
-from imgsearch.core.vectors import pack, unpack
+from imgsearch.core.precision import Precision, expand, loss, shrink, stored
+from imgsearch.core.projection import DEFAULT_WHITENING, Projection, fit, from_mllib, overlap_at_k
+from imgsearch.core.vectors import unpack
 from imgsearch.errors import UserError
 from imgsearch.lake.batches import Batches, gather, sample_rows
-from imgsearch.lake.mllib import pca_model
+from imgsearch.lake.mllib import jvm_heap, pca_model
 from imgsearch.lake.warehouse import Warehouse
-from imgsearch.stages.space import find_projection, keep_projection, known_encoder
+from imgsearch.stages.space import KnownEncoder, find_projection, keep_projection, known_encoder
 from imgsearch.stages.summary import RunSummary, Stopwatch, finish
 from imgsearch.tables import EMBEDDINGS, QUARANTINE, VECTORS
 
 DEFAULT_COMPONENTS = 256
 LOSS_SAMPLE = 2_000
+MLLIB_HEAP = 1_800_000_000  # bytes, at 2048-d; it grows with the square
 VECTOR = "image_id string, vector binary"
 
 
@@ -35,59 +37,88 @@ def run(spark: SparkSession, config: CompressConfig) -> RunSummary:
     watch = Stopwatch()
     warehouse = Warehouse.open(spark, config.warehouse)
     encoder = known_encoder(warehouse, config.encoder)
-    embeddings = warehouse.read(EMBEDDINGS).where(F.col("encoder_id") == encoder.encoder_id).select("image_id", "embedding")
+    embeddings = (
+        warehouse.read(EMBEDDINGS).where(F.col("encoder_id") == encoder.encoder_id).select("image_id", "embedding")
+    )
     total = embeddings.count()
-    wanted = n_components_for(config.n_components, encoder.dim, total)
-    whitening = DEFAULT_WHITENING if config.whitening is None else config.whitening
     before = find_projection(warehouse, encoder.encoder_id)
-    reusable = before is not None and before.n_components == wanted and abs(before.whitening - whitening) < 1e-6
+    projection = _reusable(before, config, encoder.dim, total)
     details: dict[str, object] = {}
-    notes: tuple[str, ...] = ()
-    if before is not None and reusable and not config.refit:
-        projection = before
-        if total > 2 * before.n_fitted and before.n_fitted < config.fit_images:
-            notes = (f"the projection was fitted on {before.n_fitted:,} of now {total:,} embeddings; --refit fits it anew",)
-    else:
-        projection = fit_projection(embeddings, total, encoder.encoder_id, wanted, whitening, config)
-        path = f"{warehouse.folder()}/models/pca/{projection.projection_id}"
-        explained = projection.explained_variance_ratio.astype(float).tolist()
-        pca_model(spark, projection.components.astype(float).tolist(), explained).write().overwrite().save(path)
-        keep_projection(warehouse, projection, path)
-        details |= {"overlap_at_10": f"{_kept_neighbours(embeddings, total, projection):.4f}"}
+    notes: list[str] = []
+    if projection is None:
+        projection = fit_projection(embeddings, total, encoder, before, config)
+    is_new = before is None or before.projection_id != projection.projection_id
+    if is_new:
+        details |= _loss(embeddings, total, projection)
+    elif total > 2 * projection.n_fitted and projection.n_fitted < config.fit_images:
+        notes.append(
+            f"the projection was fitted on {projection.n_fitted:,} of now {total:,} embeddings; --refit fits it anew"
+        )
     details |= {
         "projection_id": projection.projection_id,
         "n_components": projection.n_components,
         "explained_variance": f"{projection.explained_variance_ratio.sum():.4f}",
         "engine": projection.engine,
     }
-    rows_in, bad = _write_vectors(warehouse, embeddings, projection, before)
+    rows_in, bad = _write_vectors(warehouse, embeddings, projection, is_new)
+    if (
+        is_new
+    ):  # vectors first, then what makes them the current ones, then the old ones go: a stopped run harms nothing
+        path = f"{warehouse.folder()}/models/pca/{projection.projection_id}"
+        explained = projection.explained_variance_ratio.astype(float).tolist()
+        pca_model(spark, projection.components.astype(float).tolist(), explained).write().overwrite().save(path)
+        keep_projection(warehouse, projection, path)
+        if before is not None:
+            warehouse.delta(VECTORS).delete(F.col("projection_id") == before.projection_id)
     return finish(
-        warehouse, "compress", watch, rows_in=rows_in, rows_out=rows_in - bad, quarantined=bad, details=details, notes=notes
+        warehouse,
+        "compress",
+        watch,
+        rows_in=rows_in,
+        rows_out=rows_in - bad,
+        quarantined=bad,
+        details=details,
+        notes=tuple(notes),
     )
 
 
-def compress(embeddings: DataFrame, projection: Projection) -> DataFrame:
+def compress(embeddings: DataFrame, projection: Projection, storage: Precision = "float32") -> DataFrame:
     """``image_id`` and ``embedding`` → ``image_id`` and ``vector``; null where an embedding has no direction left."""
     shared = embeddings.sparkSession.sparkContext.broadcast(projection)
-    return embeddings.select("image_id", "embedding").mapInArrow(project_batches(shared), VECTOR)
+    return embeddings.select("image_id", "embedding").mapInArrow(project_batches(shared, storage), VECTOR)
 
 
-def project_batches(projection: Broadcast[Projection]) -> Callable[[Batches], Batches]:
+def project_batches(projection: Broadcast[Projection], storage: Precision) -> Callable[[Batches], Batches]:
     """(image_id, embedding) batches → (image_id, vector) batches."""
 
     def project(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             vectors = projection.value.apply(unpack(batch.column(1), projection.value.dim))
-            column = pc.if_else(pa.array(~vanished(vectors)), pack(vectors), pa.scalar(None, pa.binary()))
-            yield pa.RecordBatch.from_arrays([batch.column(0), column], names=["image_id", "vector"])
+            yield pa.RecordBatch.from_arrays([batch.column(0), stored(vectors, storage)], names=["image_id", "vector"])
 
     return project
+
+
+def _reusable(before: Projection | None, config: CompressConfig, dim: int, total: int) -> Projection | None:
+    """The projection there is, if it answers the request, in the storage that is asked for."""
+    if before is None or config.refit:
+        return None
+    if config.whitening is not None and abs(before.whitening - config.whitening) > 1e-6:
+        return None
+    held_back = before.n_components >= min(before.n_fitted - 1, before.dim)  # by too few images, not by choice
+    if config.n_components is not None or held_back:
+        wanted = n_components_for(config.n_components, dim, total)
+        if before.n_components != wanted:
+            return None
+    return replace(before, storage=config.storage or before.storage)
 
 
 def n_components_for(asked: int | None, dim: int, n_images: int) -> int:
     """How many components to keep. Raises ``UserError`` for a number that cannot be had."""
     if n_images < 2:
-        raise UserError(f"there are {n_images} embeddings: a projection needs at least two; ingest and embed more images")
+        raise UserError(
+            f"there are {n_images} embeddings: a projection needs at least two; ingest and embed more images"
+        )
     if asked is None:
         return min(DEFAULT_COMPONENTS, dim, n_images - 1)
     if asked > dim:
@@ -98,34 +129,60 @@ def n_components_for(asked: int | None, dim: int, n_images: int) -> int:
 
 
 def fit_projection(
-    embeddings: DataFrame, total: int, encoder_id: str, n_components: int, whitening: float, config: CompressConfig
+    embeddings: DataFrame, total: int, encoder: KnownEncoder, before: Projection | None, config: CompressConfig
 ) -> Projection:
-    """A projection of ``embeddings`` (or of a sample of ``config.fit_images``), by either engine."""
+    """A projection of ``embeddings`` (or of a sample of ``config.fit_images``), by either engine.
+
+    What ``config`` leaves open is as in the projection ``before`` it, if there was one.
+    """
+    n_components = n_components_for(config.n_components, encoder.dim, total)
+    whitening = config.whitening
+    if whitening is None:
+        whitening = before.whitening if before else DEFAULT_WHITENING
     sample = sample_rows(embeddings, "image_id", config.fit_images, total).select("embedding")
+    if config.engine == "mllib":
+        refuse_small_heap(embeddings.sparkSession, encoder.dim)
     moments = gather(sample, moments_of_batches, merge_moments)
     if moments is None:
         raise UserError("there is no embedding to fit a projection on; run embed first")
-    whole = Moments.from_bytes(moments)
     try:
-        if config.engine == "gram":
-            return fit(whole, n_components, encoder_id, whitening)
-        floats = F.udf(lambda packed: np.frombuffer(packed, "<f4").astype(float).tolist(), "array<double>")
-        frame = sample.select(array_to_vector(floats("embedding")).alias("features"))
-        model = PCA(k=min(n_components, whole.n - 1), inputCol="features", outputCol="vector").fit(frame)
-        explained = np.asarray(model.explainedVariance.toArray())
-        spread = float(np.trace(whole.covariance()))
-        return from_mllib(model.pc.toArray(), explained, whole.mean, spread, encoder_id, whole.n, whitening)
+        fitted = fit_with(
+            config.engine, sample, Moments.from_bytes(moments), n_components, encoder.encoder_id, whitening
+        )
     except ValueError as e:
         raise UserError(f"compress: {e}") from e
+    return replace(fitted, storage=config.storage or (before.storage if before else "float32"))
+
+
+def fit_with(
+    engine: str, embeddings: DataFrame, moments: Moments, n_components: int, encoder_id: str, whitening: float
+) -> Projection:
+    """``gram``: from ``moments`` alone. ``mllib``: Spark's own ``PCA.fit`` on ``embeddings`` (packed ``embedding``)."""
+    if engine == "gram":
+        return fit(moments, n_components, encoder_id, whitening)
+    floats = F.udf(lambda packed: np.frombuffer(packed, "<f4").astype(float).tolist(), "array<double>")
+    frame = embeddings.select(array_to_vector(floats("embedding")).alias("features"))
+    model = PCA(k=min(n_components, moments.n - 1), inputCol="features", outputCol="vector").fit(frame)
+    explained = np.asarray(model.explainedVariance.toArray())
+    spread = float(np.trace(moments.covariance()))
+    return from_mllib(model.pc.toArray(), explained, moments.mean, spread, encoder_id, moments.n, whitening)
+
+
+def refuse_small_heap(spark: SparkSession, dim: int) -> None:
+    """MLlib solves on the driver: 2048-d dies in a heap of 1 GB and lives in one of 2 GB. Raises ``UserError``."""
+    heap = jvm_heap(spark)
+    needed = int(MLLIB_HEAP * (dim / 2048) ** 2)
+    if heap < needed:
+        megabytes = -(-needed // 2**20)
+        raise UserError(
+            f"--engine mllib: its fit of {dim}-d embeddings needs a driver heap of {megabytes:,} MB and this one has "
+            f"{heap // 2**20:,} MB; give --driver-memory {megabytes + 200}m, or leave the engine at gram"
+        )
 
 
 def moments_of_batches(batches: Batches) -> bytes | None:
     """Moments of all packed embeddings of a task."""
-    total: Moments | None = None
-    for batch in batches:
-        if len(batch):
-            part = Moments.of(unpack(batch.column(0)))
-            total = part if total is None else total.merge(part)
+    total = Moments.of_batches(unpack(batch.column(0)) for batch in batches if len(batch))
     return None if total is None else total.to_bytes()
 
 
@@ -135,23 +192,21 @@ def merge_moments(one: bytes, other: bytes) -> bytes:
 
 
 def _write_vectors(
-    warehouse: Warehouse, embeddings: DataFrame, projection: Projection, before: Projection | None
+    warehouse: Warehouse, embeddings: DataFrame, projection: Projection, is_new: bool
 ) -> tuple[int, int]:
-    """Vectors for the embeddings that have none in this projection; those of the projection before it go."""
+    """Vectors for the embeddings that have none in this projection. Returns how many were tried and how many failed."""
     projection_id = projection.projection_id
-    is_new = before is None or before.projection_id != projection_id
     if is_new:
         todo = embeddings
     else:
         have = warehouse.read_or_empty(VECTORS).where(F.col("projection_id") == projection_id).select("image_id")
         todo = embeddings.join(have, on="image_id", how="left_anti")
-    rows = compress(todo, projection).withColumn("projection_id", F.lit(projection_id)).persist()
+    rows = compress(todo, projection, projection.storage).withColumn("projection_id", F.lit(projection_id)).persist()
     try:
-        n, n_good = rows.agg(F.count("*"), F.count("vector")).first()
+        n, n_good = rows.agg(F.count("*"), F.count("vector")).collect()[0]
         good = rows.where(F.col("vector").isNotNull())
         if is_new:
-            gone = [f"'{p}'" for p in {projection_id, before.projection_id if before else projection_id}]
-            warehouse.replace(VECTORS, good, where=f"projection_id IN ({', '.join(gone)})")
+            warehouse.replace(VECTORS, good, where=f"projection_id = '{projection_id}'")
         elif n_good:
             warehouse.append(VECTORS, good)
         if n > n_good:
@@ -167,9 +222,18 @@ def _write_vectors(
         rows.unpersist()
 
 
-def _kept_neighbours(embeddings: DataFrame, total: int, projection: Projection) -> float:
-    """What compression cost: the share of each image's ten nearest that it kept, on a sample."""
-    sample = sample_rows(embeddings, "image_id", LOSS_SAMPLE, total).select("embedding").limit(LOSS_SAMPLE * 2).toArrow()
-    before = unpack(sample.column("embedding"))
+def _loss(embeddings: DataFrame, total: int, projection: Projection) -> dict[str, object]:
+    """What compression cost on a sample: the share of each image's ten nearest that it kept.
+
+    Both numbers are of the vectors as they are stored; ``storage_error`` is the largest change of a score by it.
+    """
+    sample = sample_rows(embeddings, "image_id", LOSS_SAMPLE, total).select("embedding")
+    before = unpack(sample.limit(LOSS_SAMPLE * 2).toArrow().column("embedding"))
+    after = projection.apply(before)
+    told: dict[str, object] = {"storage": projection.storage}
+    if projection.storage != "float32":
+        told["storage_error"] = f"{loss(after, projection.storage).score_error:.5f}"
+        after = expand(shrink(after, projection.storage), projection.storage)
     top_k = min(10, len(before) - 1)
-    return overlap_at_k(before, projection.apply(before), top_k) if top_k >= 1 else 1.0
+    told["overlap_at_10"] = f"{overlap_at_k(before, after, top_k):.4f}" if top_k >= 1 else "1.0000"
+    return told

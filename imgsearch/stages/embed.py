@@ -2,7 +2,7 @@
 
 The CNN (last layer removed) is broadcast as an ONNX graph; a Python worker builds it once and keeps it. Only images
 that this encoder has neither embedded nor refused are read, and every slice is committed, so a stopped run goes on
-where it was.
+where it was. Where the encoder's embeddings have a projection already, the same UDF writes the vector too.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from imgsearch.config import EmbedConfig
 from imgsearch.core.embedding import embed_files
 from imgsearch.core.encoder import Encoder, resolve
 from imgsearch.core.images import DecodeLimits
+from imgsearch.core.precision import stored
+from imgsearch.core.projection import Projection
 from imgsearch.core.runtime import Runtime, load_runtime
 from imgsearch.core.vectors import pack
 from imgsearch.lake.files import read_local, with_content
@@ -30,12 +32,13 @@ from imgsearch.lake.progress import Progress
 from imgsearch.lake.session import n_slots
 from imgsearch.lake.warehouse import Warehouse
 from imgsearch.lake.worker import keep
+from imgsearch.stages.space import find_projection
 from imgsearch.stages.summary import RunSummary, Stopwatch, finish
-from imgsearch.tables import CONTENTS, EMBEDDINGS, ENCODERS, IMAGES, QUARANTINE
+from imgsearch.tables import CONTENTS, EMBEDDINGS, ENCODERS, IMAGES, QUARANTINE, VECTORS
 
 EMBEDDED = (
-    "image_id string, embedding binary, sharpness float, brightness float, contrast float, entropy float, "
-    "reason string, detail string"
+    "image_id string, embedding binary, vector binary, sharpness float, brightness float, contrast float, "
+    "entropy float, reason string, detail string"
 )
 #: Reasons that another try may mend: these are not counted as seen.
 PASSING_REASONS = ("unreadable", "changed", "timeout", "out_of_memory")
@@ -55,12 +58,14 @@ def run(spark: SparkSession, config: EmbedConfig) -> RunSummary:
         if total:
             graph = broadcast_graph(spark, encoder)
             _register(warehouse, encoder)
+            projection = find_projection(warehouse, encoder.encoder_id)
+            shared = None if projection is None else spark.sparkContext.broadcast(projection)
             n_slices = -(-total // config.slice_images)
             with Progress(spark.sparkContext, "embed", total) as progress:
                 for number in range(n_slices):
                     part = todo.where(F.pmod(F.xxhash64("image_id"), F.lit(n_slices)) == number)
                     n_good, n_bad = _embed_slice(
-                        warehouse, part, encoder, graph, limits, -(-total // n_slices), progress
+                        warehouse, part, encoder, graph, shared, limits, -(-total // n_slices), progress
                     )
                     good, bad = good + n_good, bad + n_bad
             graph.unpersist()
@@ -78,10 +83,12 @@ def embed(
     graph: Broadcast[bytes],
     limits: DecodeLimits | None = None,
     progress: Progress | None = None,
+    projection: Broadcast[Projection] | None = None,
 ) -> DataFrame:
     """Images (``path``, ``content`` or null) → the same rows and the columns of ``EMBEDDED``.
 
-    ``embedding`` is null where the image could not be used; ``reason`` and ``detail`` then say why.
+    ``embedding`` is null where the image could not be used; ``reason`` and ``detail`` then say why. ``vector`` is null
+    there, without a ``projection``, and where an embedding has no direction left in it.
     """
     n_threads = int(images.sparkSession.sparkContext.getConf().get("spark.task.cpus", "1"))
     udf = embed_udf(
@@ -91,6 +98,7 @@ def embed(
         n_threads,
         progress.done if progress else None,
         progress.bad if progress else None,
+        projection,
     )
     return images.withColumn("_embedded", udf("path", "content")).select(
         *(c for c in images.columns if c != "image_id"), "_embedded.*"
@@ -104,13 +112,16 @@ def embed_udf(
     n_threads: int = 1,
     done: Accumulator[int] | None = None,
     bad: Accumulator[int] | None = None,
+    projection: Broadcast[Projection] | None = None,
 ) -> Callable[..., Any]:
     """The Pandas UDF (iterator form): (path, content or null) → ``EMBEDDED``. Captures handles and small values."""
 
     def embed_batches(batches: Iterator[tuple[pd.Series, pd.Series]]) -> Iterator[pd.DataFrame]:
         runtime = worker_runtime(encoder, graph, n_threads)
         for paths, contents in batches:
-            frame = embed_batch(paths, contents, runtime, encoder, limits, n_threads)
+            frame = embed_batch(
+                paths, contents, runtime, encoder, limits, n_threads, projection.value if projection else None
+            )
             if done is not None and bad is not None:
                 done.add(len(frame))
                 bad.add(int(frame["reason"].notna().sum()))
@@ -136,7 +147,13 @@ def worker_runtime(encoder: Encoder, graph: Broadcast[bytes], n_threads: int) ->
 
 
 def embed_batch(
-    paths: pd.Series, contents: pd.Series, runtime: Runtime, encoder: Encoder, limits: DecodeLimits, n_threads: int
+    paths: pd.Series,
+    contents: pd.Series,
+    runtime: Runtime,
+    encoder: Encoder,
+    limits: DecodeLimits,
+    n_threads: int,
+    projection: Projection | None = None,
 ) -> pd.DataFrame:
     """One batch of files → a frame with the columns of ``EMBEDDED``, in the same order."""
     digests: list[str | None] = [None] * len(paths)
@@ -153,10 +170,14 @@ def embed_batch(
     result = embed_files(sources, runtime, encoder.preprocessing, encoder.dim, limits, n_threads)
     packed = pack(result.embeddings).to_pylist()
     ok = np.array([e is None for e in result.errors], bool)
+    vectors = [None] * len(packed)
+    if projection is not None:
+        vectors = stored(projection.apply(result.embeddings), projection.storage).to_pylist()
     frame = pd.DataFrame(
         {
             "image_id": digests,
-            "embedding": [vector if usable else None for vector, usable in zip(packed, ok, strict=True)],
+            "embedding": [row if usable else None for row, usable in zip(packed, ok, strict=True)],
+            "vector": [row if usable else None for row, usable in zip(vectors, ok, strict=True)],
         }
     )
     for column, name in enumerate(("sharpness", "brightness", "contrast", "entropy")):
@@ -182,6 +203,7 @@ def _embed_slice(
     part: DataFrame,
     encoder: Encoder,
     graph: Broadcast[bytes],
+    projection: Broadcast[Projection] | None,
     limits: DecodeLimits,
     n_images: int,
     progress: Progress,
@@ -192,7 +214,7 @@ def _embed_slice(
     files = with_bytes(warehouse, part).withColumnRenamed("image_id", "wanted_id").repartition(n_tasks)
     changed = F.col("reason").isNull() & (F.col("image_id") != F.col("wanted_id"))
     rows = (
-        embed(files, encoder, graph, limits, progress)
+        embed(files, encoder, graph, limits, progress, projection)
         .withColumn(
             "detail",
             F.when(changed, "the file is not the one that was ingested; ingest it again").otherwise(F.col("detail")),
@@ -210,6 +232,10 @@ def _embed_slice(
                 EMBEDDINGS,
                 good.withColumns({"encoder_id": F.lit(encoder.encoder_id), "embedded_at": now}).coalesce(_n_files(n)),
             )
+            if projection is not None:  # an image that got no vector here is left to compress, which says why
+                fused = good.where(F.col("vector").isNotNull())
+                projected = fused.withColumn("projection_id", F.lit(projection.value.projection_id))
+                warehouse.append(VECTORS, projected.coalesce(_n_files(n)))
         refused = rows.select(
             "path", F.col("wanted_id").alias("image_id"), F.lit("embed").alias("stage"),
             F.lit(encoder.encoder_id).alias("encoder_id"), "reason", "detail", now.alias("quarantined_at"),
