@@ -53,13 +53,13 @@ def run(spark: SparkSession, config: ExportConfig) -> RunSummary:
     points = _map(warehouse, projection.projection_id, config.map_points)
     tables = flat_tables(warehouse, known.encoder_id, spark.createDataFrame(points))
     for name, frame in tables.items():
-        frame = frame.persist()
         frame.write.format("delta").mode("overwrite").option("overwriteSchema", "true").save(f"{out}/delta/{name}")
-        frame.coalesce(1).write.mode("overwrite").parquet(f"{out}/parquet/{name}")
-        frame.unpersist()
+        # read back: the joins behind a table are computed once
+        tables[name] = spark.read.format("delta").load(f"{out}/delta/{name}")
+        tables[name].coalesce(1).write.mode("overwrite").parquet(f"{out}/parquet/{name}")
     data = _report_data(warehouse, tables, points, f"{known.name} ({known.encoder_id})", projection.projection_id)
     page = _write_report(warehouse, data, out)
-    n = tables["dim_image"].count()
+    n = data.n_distinct_total or 0
     return finish(warehouse, "export", watch, rows_in=n, rows_out=n, details={"tables": len(tables), "report": page})
 
 
@@ -167,63 +167,75 @@ def _map(warehouse: Warehouse, projection_id: str, n_points: int) -> pa.Table:
 def _report_data(
     warehouse: Warehouse, tables: dict[str, DataFrame], points: pa.Table, encoder: str, projection: str
 ) -> ReportData:
-    images, quarantine = tables["dim_image"], tables["quarantine"]
-    clusters = tables["dim_cluster"].orderBy(F.desc("size"), "cluster_id")
-    largest = clusters.limit(MAX_CLUSTERS).select("cluster_id")
-    members = tables["fact_member"].join(largest, on="cluster_id", how="inner")
-    far = Window.partitionBy("cluster_id").orderBy("score", "image_id")
-    shown = (
-        members.withColumn("_far", F.when(F.col("is_outlier"), F.row_number().over(far)))
-        .where((F.col("rank") <= PER_CLUSTER) | (F.col("_far") <= OUTLIERS_PER_CLUSTER))
-        .drop("_far")
-    )
-    matches = tables["fact_match"]
-    some = matches.select("query_path").distinct().orderBy("query_path").limit(MAX_QUERIES)
-    matches = (
-        matches.where(F.col("rank") <= PER_CLUSTER)
-        .join(some, on="query_path", how="inner")
-        .orderBy("query_path", "rank")
-    )
-    shown_frame, match_frame = _pandas(shown), _pandas(matches)
-    wanted = set(shown_frame["image_id"]) | set(points.column("image_id").to_pylist())
-    wanted |= set(match_frame["image_id"]) | set(_pandas(clusters.limit(MAX_CLUSTERS).select("medoid_id"))["medoid_id"])
-    wanted_frame = warehouse.spark.createDataFrame(pa.table({"image_id": pa.array(sorted(wanted), pa.string())}))
-    facts = images.join(wanted_frame, on="image_id", how="inner")
-    folder = F.col("folder") if "folder" in images.columns else F.col("source")
-    counts = images.agg(F.sum("n_paths"), F.count("*")).collect()[0]
-    power = F.pow(F.lit(2), F.floor(F.log2(F.greatest("width", "height")))).cast("int")
+    """The page's frames, from the exported tables: totals of everything, and the images that are shown."""
+    images = tables["dim_image"]
+    folder = "folder" if "folder" in images.columns else "source"
+    clusters = _pandas(tables["dim_cluster"].orderBy(F.desc("size"), "cluster_id"))
+    shown = _pandas(_shown_members(tables["fact_member"], clusters["cluster_id"].tolist()[:MAX_CLUSTERS]))
+    matches = tables["fact_match"].where(F.col("rank") <= PER_CLUSTER)
+    queries = matches.select("query_path").distinct().orderBy("query_path").limit(MAX_QUERIES)
+    found = _pandas(matches.join(queries, on="query_path", how="inner").orderBy("query_path", "rank"))
+    wanted = {*shown["image_id"], *points.column("image_id").to_pylist(), *found["image_id"]}
+    wanted |= {*clusters["medoid_id"].iloc[:MAX_CLUSTERS]}
+    ids = warehouse.spark.createDataFrame(pa.table({"image_id": pa.array(sorted(wanted), pa.string())}))
+    facts = images.join(ids, on="image_id", how="inner")
+    quarantine = tables["quarantine"]
+    reasons = _pandas(quarantine.groupBy("reason", "stage").agg(F.count("*").alias("n")).orderBy(F.desc("n"), "reason"))
     by_reason = Window.partitionBy("reason", "stage").orderBy("path")
+    totals = _totals(images, folder)
+
+    def breakdown(name: str, level: int) -> pd.DataFrame:
+        rows = totals[totals["level"] == level][[name, "n"]]
+        return rows.sort_values("n", ascending=False, kind="stable").reset_index(drop=True)
+
+    everything = totals[totals["level"] == 7]
     return ReportData(
         title="What is in here",
         warehouse=warehouse.location,
         encoder=encoder,
         projection=projection,
         images=_pandas(
-            facts.select("image_id", "path", "format", "width", "height", "n_bytes", folder.alias("folder"))
+            facts.select("image_id", "path", "format", "width", "height", "n_bytes", F.col(folder).alias("folder"))
         ),
         quarantine=_pandas(quarantine.withColumn("_n", F.row_number().over(by_reason)).where("_n <= 10").drop("_n")),
-        clusters=_pandas(clusters.select("cluster_id", "size", "medoid_id", "cohesion", "label")),
-        members=shown_frame,
+        clusters=clusters[["cluster_id", "size", "medoid_id", "cohesion", "label"]],
+        members=shown,
         map=points.to_pandas(),
-        matches=match_frame,
+        matches=found,
         metrics=_pandas(tables["metrics"]),
-        runs=_pandas(
-            warehouse.read_or_empty(RUNS).drop("versions_read", "versions_written", "details").orderBy("started_at")
-        ),
-        thumbnails={},
-        n_images_total=int(counts[0] or 0),
-        n_distinct_total=int(counts[1]),
-        n_quarantined_total=quarantine.count(),
-        n_clusters_total=clusters.count(),
-        formats=_pandas(images.groupBy("format").agg(F.sum("n_paths").alias("n")).orderBy(F.desc("n"))),
-        folders=_pandas(
-            images.groupBy(folder.alias("folder")).agg(F.sum("n_paths").alias("n")).orderBy(F.desc("n")).limit(50)
-        ),
-        sizes=_pandas(
-            images.groupBy(power.alias("longer_side")).agg(F.sum("n_paths").alias("n")).orderBy("longer_side")
-        ),
-        reasons=_pandas(quarantine.groupBy("reason", "stage").agg(F.count("*").alias("n")).orderBy(F.desc("n"))),
+        runs=_pandas(tables["runs"].drop("versions_read", "versions_written", "details").orderBy("started_at")),
+        n_images_total=int(everything["n"].sum()),
+        n_distinct_total=int(everything["distinct"].sum()),
+        n_quarantined_total=int(reasons["n"].sum()),
+        n_clusters_total=len(clusters),
+        formats=breakdown("format", 3),
+        folders=breakdown("folder", 5).head(50),
+        sizes=breakdown("longer_side", 6).sort_values("longer_side"),
+        reasons=reasons,
         created_at=datetime.now(UTC),
+    )
+
+
+def _totals(images: DataFrame, folder: str) -> pd.DataFrame:
+    """Paths (``n``) and contents (``distinct``) by format (level 3), folder (5), longer side (6) and in all (7)."""
+    power = F.pow(F.lit(2), F.floor(F.log2(F.greatest("width", "height")))).cast("int")
+    sized = images.select("format", F.col(folder).alias("folder"), power.alias("longer_side"), "n_paths")
+    sets = [[F.col("format")], [F.col("folder")], [F.col("longer_side")], []]
+    return _pandas(
+        sized.groupingSets(sets, "format", "folder", "longer_side").agg(
+            F.grouping_id().cast("int").alias("level"), F.sum("n_paths").alias("n"), F.count("*").alias("distinct")
+        )
+    )
+
+
+def _shown_members(members: DataFrame, clusters: list[int]) -> DataFrame:
+    """The members nearest to each centroid, and the farthest outliers."""
+    far = Window.partitionBy("cluster_id").orderBy("score", "image_id")
+    return (
+        members.where(F.col("cluster_id").isin(clusters))
+        .withColumn("_far", F.when(F.col("is_outlier"), F.row_number().over(far)))
+        .where((F.col("rank") <= PER_CLUSTER) | (F.col("_far") <= OUTLIERS_PER_CLUSTER))
+        .drop("_far")
     )
 
 
