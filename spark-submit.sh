@@ -74,6 +74,12 @@ case "$master" in
             quarter=$(($(megabytes) / 4))
             defaults+=(--driver-memory "$((quarter < 1024 ? 1024 : quarter > 8192 ? 8192 : quarter))m")
         fi
+        # Spark's default of 200 shuffle partitions is for clusters; here a few for each core do.
+        defaults+=(--conf "spark.sql.shuffle.partitions=$((2 * $(nproc)))")
+        # A demo is over before the JVM's second compiler has paid for itself: the first one alone halves its CPU time.
+        if [ "$job" = demo ]; then
+            defaults+=(--conf "spark.driver.extraJavaOptions=-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+        fi
         export SPARK_LOCAL_IP="${SPARK_LOCAL_IP:-127.0.0.1}" ;;
     *)
         # Executors elsewhere get the package; their Python environment is theirs (see docs/clusters.md).

@@ -24,6 +24,7 @@ def build_session(app_name: str = "imgsearch", **conf: str) -> SparkSession:
     if SparkContext._active_spark_context is None and not given.contains("spark.sql.extensions"):
         settings |= defaults() | {"spark.jars": ",".join(map(str, delta_jars()))}
         settings.setdefault("spark.master", "local[*]")
+        settings.setdefault("spark.sql.shuffle.partitions", str(2 * (os.cpu_count() or 1)))
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
         os.environ.setdefault("SPARK_CONF_DIR", str(ROOT / "conf"))
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
