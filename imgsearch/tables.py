@@ -134,6 +134,7 @@ VECTORS = TableSpec(
     """
     image_id STRING NOT NULL,
     projection_id STRING NOT NULL,
+    cluster_id INT COMMENT 'the cluster it lies with in the files; null for vectors newer than the clusters',
     vector BINARY NOT NULL COMMENT 'packed little-endian, unit length; float32 unless the projection says otherwise'
     """,
     key=("image_id", "projection_id"),
@@ -221,10 +222,76 @@ MATCHES = TableSpec(
     rank INT NOT NULL COMMENT 'from 1',
     image_id STRING NOT NULL,
     path STRING,
-    score FLOAT NOT NULL COMMENT 'cosine, higher is better'
+    score FLOAT NOT NULL COMMENT 'cosine, higher is better',
+    is_match BOOLEAN COMMENT 'score reaches the calibrated threshold; null before `calibrate`'
     """,
     key=("query_id", "rank"),
     job="search",
+)
+
+GROUP_MATCHES = TableSpec(
+    "group_matches",
+    """
+    query_id STRING NOT NULL,
+    query_path STRING,
+    rank INT NOT NULL COMMENT 'of the group, from 1',
+    group_column STRING NOT NULL COMMENT 'what --group-by named',
+    group_value STRING NOT NULL,
+    group_score FLOAT NOT NULL COMMENT 'mean score of the images that vote for the group',
+    image_rank INT NOT NULL COMMENT 'of the image in its group, from 1',
+    image_id STRING NOT NULL,
+    path STRING,
+    score FLOAT NOT NULL COMMENT 'cosine of the image'
+    """,
+    key=("query_id", "rank", "image_rank"),
+    job="search",
+)
+
+CALIBRATIONS = TableSpec(
+    "calibrations",
+    """
+    projection_id STRING NOT NULL,
+    threshold FLOAT NOT NULL COMMENT 'pairs that score this or more are called a match',
+    wanted_precision FLOAT NOT NULL,
+    precision FLOAT NOT NULL COMMENT 'share of true matches among the known pairs at or above the threshold',
+    recall FLOAT NOT NULL COMMENT 'share of the known matches that are at or above it',
+    n_pairs BIGINT NOT NULL,
+    n_matching BIGINT NOT NULL,
+    source STRING NOT NULL COMMENT 'the file with the known pairs',
+    created_at TIMESTAMP
+    """,
+    key=("projection_id",),
+    job="calibrate",
+)
+
+DUPLICATES = TableSpec(
+    "duplicates",
+    """
+    path STRING NOT NULL,
+    image_id STRING NOT NULL,
+    representative_id STRING NOT NULL COMMENT 'image_id that stands for the group; it names the group',
+    representative_path STRING,
+    kind STRING NOT NULL COMMENT 'representative, copy (same bytes as the representative), near',
+    score FLOAT NOT NULL COMMENT 'cosine to the representative: at least the threshold, for every member',
+    group_size BIGINT NOT NULL COMMENT 'files in the group'
+    """,
+    key=("path",),
+    job="dedup",
+)
+
+LEAKS = TableSpec(
+    "leaks",
+    """
+    path STRING NOT NULL,
+    image_id STRING NOT NULL,
+    other_path STRING,
+    other_id STRING NOT NULL COMMENT 'image_id in the other warehouse',
+    other_warehouse STRING NOT NULL,
+    kind STRING NOT NULL COMMENT 'copy (same bytes) or near',
+    score FLOAT NOT NULL COMMENT 'cosine'
+    """,
+    key=("path", "other_warehouse", "other_id"),
+    job="dedup",
 )
 
 METRICS = TableSpec(
@@ -259,5 +326,6 @@ RUNS = TableSpec(
 
 ALL_TABLES = (
     IMAGES, CONTENTS, QUARANTINE, ENCODERS, EMBEDDINGS, PROJECTIONS, VECTORS, CLUSTERS, MEMBERS, CLUSTER_EVENTS,
-    CLUSTER_CURVE, IMAGE_LABELS, MATCHES, METRICS, RUNS,
+    CLUSTER_CURVE, IMAGE_LABELS, MATCHES, GROUP_MATCHES, CALIBRATIONS, DUPLICATES, LEAKS,
+    METRICS, RUNS,
 )  # fmt: skip

@@ -160,13 +160,19 @@ class Warehouse:
         return str(next(r[1] for r in rows if r[0].lower() in ("location", "namespace location")))
 
     def _write(self, spec: TableSpec, frame: DataFrame, mode: str, where: str | None = None) -> None:
-        """Write rows as the spec says them: its types (Arrow and SQL both widen them), its order, its comments."""
-        schema = struct(spec.ddl)
-        ours = [F.col(f.name).cast(f.dataType).alias(f.name, metadata=f.metadata) for f in schema]
+        """Write rows as the spec says them: its types (Arrow and SQL both widen them), its order, its comments.
+
+        A column that may be null and that the frame lacks is null; one that the table lacks (an older one) is added.
+        """
+        given = set(frame.columns)
+        ours = [
+            (F.col(f.name) if f.name in given or not f.nullable else F.lit(None))
+            .cast(f.dataType)
+            .alias(f.name, metadata=f.metadata)
+            for f in struct(spec.ddl)
+        ]
         extra = [F.col(f"`{c}`") for c in frame.columns if spec.open and c not in spec.columns]
-        writer = frame.select(*ours, *extra).write.format("delta").mode(mode)
-        if spec.open:
-            writer = writer.option("mergeSchema", "true")
+        writer = frame.select(*ours, *extra).write.format("delta").mode(mode).option("mergeSchema", "true")
         if where is not None:
             writer = writer.option("replaceWhere", where)
         if self.is_catalog:

@@ -91,23 +91,40 @@ def vectors_of(warehouse: Warehouse, projection_id: str) -> DataFrame:
 
     Whoever reads ``vectors`` comes through here: the table may hold ``float16`` or ``int8``, widened on the way.
     """
-    row = warehouse.read(PROJECTIONS).where(F.col("projection_id") == projection_id).select("storage").first()
     frame = warehouse.read(VECTORS).where(F.col("projection_id") == projection_id)
-    frame = frame.select("image_id", "projection_id", "vector")
-    if row is None or row["storage"] == "float32":
-        return frame
-    return frame.mapInArrow(widen_batches(row["storage"]), "image_id string, projection_id string, vector binary")
+    return widened(frame.select("image_id", "projection_id", "vector"), _storage(warehouse, projection_id))
+
+
+def gallery_of(
+    warehouse: Warehouse, projection_id: str, keep: Callable[[DataFrame], DataFrame] | None = None
+) -> DataFrame:
+    """``image_id``, ``cluster_id`` (or null) and ``vector``, as ``vectors_of``.
+
+    ``keep`` narrows the table's rows before their vectors are read (a join with wanted ids, a filter on clusters).
+    """
+    frame = warehouse.read(VECTORS).where(F.col("projection_id") == projection_id)
+    frame = frame.select("image_id", "cluster_id", "vector")
+    return widened(keep(frame) if keep is not None else frame, _storage(warehouse, projection_id))
+
+
+def _storage(warehouse: Warehouse, projection_id: str) -> Precision:
+    row = warehouse.read(PROJECTIONS).where(F.col("projection_id") == projection_id).select("storage").first()
+    return "float32" if row is None else row["storage"]
+
+
+def widened(frame: DataFrame, storage: Precision) -> DataFrame:
+    """``frame``, whose last column is a stored vector, with float32 vectors."""
+    return frame if storage == "float32" else frame.mapInArrow(widen_batches(storage), frame.schema)
 
 
 def widen_batches(storage: Precision) -> Callable[[Batches], Batches]:
-    """(image_id, projection_id, stored vector) batches → the same with float32 vectors."""
+    """(…, stored vector) batches → the same with float32 vectors."""
 
     def widen(batches: Batches) -> Batches:
         for batch in batches:
-            wide = pack(expand(unpack_bytes(batch.column(2)), storage)) if len(batch) else batch.column(2)
-            yield pa.RecordBatch.from_arrays(
-                [batch.column(0), batch.column(1), wide], names=["image_id", "projection_id", "vector"]
-            )
+            *others, vectors = batch.columns
+            wide = pack(expand(unpack_bytes(vectors), storage)) if len(batch) else vectors
+            yield pa.RecordBatch.from_arrays([*others, wide], names=batch.schema.names)
 
     return widen
 
