@@ -138,8 +138,13 @@ def silhouette(vectors: Matrix, cluster_ids: NDArray[np.int32], centroids: Matri
     ``a`` is the distance to the own centroid, ``b`` to the nearest other (Vendramin, Campello & Hruschka 2010).
     """
     own = np.einsum("ij,ij->i", vectors, centroids[cluster_ids])
-    near = np.maximum(1 - own, 0)
-    far = np.maximum(near + rivals(vectors, cluster_ids, centroids).margins, 0)
+    return silhouette_of(own, rivals(vectors, cluster_ids, centroids).margins)
+
+
+def silhouette_of(scores: NDArray[np.float32], margins: NDArray[np.float32]) -> NDArray[np.float32]:
+    """As ``silhouette``, from what is known already: the ``scores`` to the own centroid and the ``margins``."""
+    near = np.maximum(1 - scores, 0)
+    far = np.maximum(near + margins, 0)
     larger = np.maximum(near, far)
     return np.divide(far - near, larger, out=np.zeros_like(larger), where=larger > 1e-6).astype(np.float32)
 

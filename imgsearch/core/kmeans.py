@@ -11,11 +11,15 @@ choice is made again in float64 in a fixed order of additions, ties to the lower
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from imgsearch.core.compiled import compiled, compiled_sums
 from imgsearch.core.vectors import Matrix, unit
@@ -26,7 +30,11 @@ GRID = float(2**30)
 TIE = np.float32(1e-5)
 """Two float32 scores this near are decided again in float64: some ten times the rounding of a 2048-d product."""
 
+LEAST_GAIN = 2e-4
+"""Rounds end where one lowers the cost by less than this share of it."""
+
 _BLOCK = 256
+_CHUNK = 4096  # rows a thread takes at once
 
 
 class Assignment(NamedTuple):
@@ -145,10 +153,17 @@ def assign(batch: Matrix, centroids: Matrix) -> Assignment:
 
 def partial(batch: Matrix, centroids: Matrix) -> Partial:
     """What one batch adds to a round: ``batch`` (n, dim) float32 unit rows. Raises as ``assign`` does."""
-    result = Partial.empty(*centroids.shape)
-    cluster_ids = assign(batch, centroids).cluster_ids
-    _accumulate(np.ascontiguousarray(batch, np.float32), cluster_ids, np.float32(GRID), result.sums, result.counts)
-    return result
+    return partial_of([batch], centroids)
+
+
+def partial_of(batches: Iterable[Matrix], centroids: Matrix) -> Partial:
+    """What batches add to a round together."""
+    total = Partial.empty(*centroids.shape)
+    for batch in batches:
+        cluster_ids = assign(batch, centroids).cluster_ids
+        rows = np.ascontiguousarray(batch, np.float32)
+        _accumulate(rows, cluster_ids, np.float32(GRID), total.sums, total.counts)
+    return total
 
 
 def update(total: Partial, centroids: Matrix) -> Update:
@@ -175,17 +190,21 @@ def update(total: Partial, centroids: Matrix) -> Update:
     return Update(moved, max(shift, 0.0), total.cost(centroids))
 
 
-def seed(sample: Matrix, n_clusters: int, rng: np.random.Generator, n_starts: int = 2, n_rounds: int = 10) -> Matrix:
+def seed(
+    sample: Matrix, n_clusters: int, rng: np.random.Generator, n_starts: int | None = None, n_rounds: int = 10
+) -> Matrix:
     """Centroids (≤ n_clusters, dim) from a sample (n, dim) of unit rows: greedy k-means++, then rounds on the sample.
 
-    Greedy k-means++ draws at least 2 + log(n_clusters) candidates a step and keeps the one that lowers the cost most
+    Greedy k-means++ draws about 2 + log(n_clusters) candidates a step and keeps the one that lowers the cost most
     (Arthur & Vassilvitskii, "k-means++: the advantages of careful seeding", 2007). The best of ``n_starts`` by cost
-    after their rounds is kept. Copies count once in the choice of centroids, so ten thousand identical frames take one
-    cluster; with fewer distinct rows than clusters each distinct row is a centroid and fewer come back. The order of
-    the sample's rows does not matter.
+    after their rounds is kept: two, or one from 256 clusters on, where starts differ little and cost much. Copies
+    count once in the choice of centroids, so ten thousand identical frames take one cluster; with fewer distinct rows
+    than clusters each distinct row is a centroid and fewer come back. The order of the sample's rows does not matter.
 
     Raises ``ValueError`` for an empty sample, settings below one, or rows that ``assign`` refuses.
     """
+    if n_starts is None:
+        n_starts = 2 if n_clusters < 256 else 1
     for name, value in (("n_clusters", n_clusters), ("n_starts", n_starts)):
         if value < 1:
             raise ValueError(f"{name} {value}: must be at least 1")
@@ -201,22 +220,30 @@ def seed(sample: Matrix, n_clusters: int, rng: np.random.Generator, n_starts: in
 
 
 def _plus_plus(rows: Matrix, weights: NDArray[np.float64], n_clusters: int, rng: np.random.Generator) -> Matrix:
-    n_candidates = 4 * int(np.ceil((2 + np.log(n_clusters)) / 4))
+    n_candidates = 4 * max(1, round((2 + np.log(n_clusters)) / 4))
     chosen = [int(rng.choice(len(rows), p=weights / weights.sum()))]
     distance = 1 - rows @ rows[chosen[0]]
     distance[distance < TIE] = 0
     nearer = np.empty((n_candidates, len(rows)), np.float32)
-    costs = np.full(n_candidates, np.inf)
-    while len(chosen) < n_clusters:
-        cumulative = np.cumsum(distance * weights)
-        if cumulative[-1] <= 0:
-            break
-        drawn = np.searchsorted(cumulative, rng.random(n_candidates) * cumulative[-1], side="right")
-        drawn = np.minimum(drawn, len(rows) - 1)
-        _try_candidates(rows, weights, distance, rows[drawn], TIE, nearer, costs)
-        winner = int(costs.argmin())
-        distance = nearer[winner].copy()
-        chosen.append(int(drawn[winner]))
+    chunks = [slice(start, start + _CHUNK) for start in range(0, len(rows), _CHUNK)]
+    costs = np.empty((len(chunks), n_candidates))
+
+    def sweep(number: int) -> None:
+        part = chunks[number]
+        _try_candidates(rows[part], weights[part], distance[part], candidates, TIE, nearer[:, part], costs[number])
+
+    with ThreadPoolExecutor(_n_threads()) as threads:
+        while len(chosen) < n_clusters:
+            cumulative = np.cumsum(distance * weights)
+            if cumulative[-1] <= 0:
+                break
+            drawn = np.searchsorted(cumulative, rng.random(n_candidates) * cumulative[-1], side="right")
+            drawn = np.minimum(drawn, len(rows) - 1)
+            candidates = rows[drawn]
+            list(threads.map(sweep, range(len(chunks))))
+            winner = int(costs.sum(axis=0).argmin())
+            distance = nearer[winner].copy()
+            chosen.append(int(drawn[winner]))
     return rows[chosen]
 
 
@@ -245,21 +272,38 @@ def _try_candidates(rows, weights, distance, candidates, tie, nearer, costs):  #
         costs[c] = total
 
 
-def fit(batches: list[Matrix], centroids: Matrix, n_rounds: int = 20, tolerance: float = 1e-6) -> Fit:
-    """Rounds over batches in memory until no centroid turns by more than ``tolerance`` (1 − cosine)."""
+def fit(batches: list[Matrix], centroids: Matrix, n_rounds: int = 20) -> Fit:
+    """Rounds over batches in memory until they rest (``at_rest``), one thread a core."""
     costs: list[float] = []
-    converged = False
-    for _ in range(n_rounds):
-        total = Partial.empty(*centroids.shape)
-        for batch in batches:
-            total = total.merge(partial(batch, centroids))
-        step = update(total, centroids)
-        costs.append(step.cost)
-        converged = step.shift <= tolerance
-        if converged:
-            break
-        centroids = step.centroids
-    return Fit(centroids, costs, converged)
+    chunks = [batch[start : start + _CHUNK] for batch in batches for start in range(0, len(batch), _CHUNK)]
+    n_threads = _n_threads()
+    # a thread takes every n-th chunk with a product of its own: BLAS's threads are slower on blocks as small as ours
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(n_threads) as threads:
+        for _ in range(n_rounds):
+            shares = threads.map(lambda i: partial_of(chunks[i::n_threads], centroids), range(n_threads))  # noqa: B023
+            total = Partial.empty(*centroids.shape)
+            for share in shares:
+                total = total.merge(share)
+            step = update(total, centroids)
+            costs.append(step.cost)
+            if at_rest(step, costs, total):
+                return Fit(centroids, costs, True)
+            centroids = step.centroids
+    return Fit(centroids, costs, False)
+
+
+def at_rest(step: Update, costs: list[float], total: Partial) -> bool:
+    """Whether rounds may end: no centroid turns by more than 10⁻⁶, or the last round gained under ``LEAST_GAIN``.
+
+    ``costs``: before each round so far, ``step.cost`` last. While ``total`` shows an empty cluster that ``update``
+    found a place for, the gain decides nothing.
+    """
+    gained_little = len(costs) > 1 and costs[-2] - costs[-1] <= LEAST_GAIN * costs[-2]
+    return step.shift <= 1e-6 or (gained_little and bool((total.counts > 0).all()))
+
+
+def _n_threads() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _checked(batch: Matrix, dim: int) -> Matrix:
