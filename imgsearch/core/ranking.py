@@ -89,7 +89,7 @@ def cut(scores, ids, q, filled, top_k):  # type: ignore[no-untyped-def]  # compi
             break
 
 
-def settle(queries: Any, batch: Batch, asked: Any, rows: Any, n: int, found: Found) -> None:
+def settle(queries: Any, batch: Batch, asked: Any, rows: Any, n: int, found: Best | PairBuffer) -> None:
     """Score ``n`` pairs and keep what counts: for compiled callers only, chosen by the type of ``found``."""
     raise NotImplementedError("settle is called from compiled code")
 
