@@ -92,7 +92,11 @@ if [ -z "$properties" ]; then
     defaults+=(--properties-file "$ROOT/conf/spark-defaults.conf")
     if [ -n "${SPARK_CONF_DIR:-}" ]; then defaults+=(--load-spark-defaults); fi
 fi
-if [ -t 2 ]; then export IMGSEARCH_PROGRESS=1; fi
+if [ -t 2 ]; then
+    export IMGSEARCH_PROGRESS=1
+    # Spark's bar, where no job of ours draws its own on the same line.
+    case "$job" in embed | pipeline | demo) ;; *) defaults+=(--conf spark.ui.showConsoleProgress=true) ;; esac
+fi
 export SPARK_CONF_DIR="${SPARK_CONF_DIR:-$ROOT/conf}"
 export PYSPARK_PYTHON="${PYSPARK_PYTHON:-$PYTHON}" PYSPARK_DRIVER_PYTHON="${PYSPARK_DRIVER_PYTHON:-$PYTHON}"
 export SPARK_HOME="$("$PYTHON" -c 'import importlib.util as u; print(u.find_spec("pyspark").submodule_search_locations[0])')"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import tempfile
 import traceback
@@ -58,9 +59,24 @@ def run_job(name: str, config_class: type[Config], run: Callable[[SparkSession, 
     except Exception as e:
         with tempfile.NamedTemporaryFile("w", prefix=f"imgsearch-{name}-", suffix=".log", delete=False) as log:
             traceback.print_exc(file=log)
-        first = next((line for line in str(e).splitlines() if line.strip()), type(e).__name__)
-        print(f"{name}: fault: {type(e).__name__}: {first[:500]} (the whole trace: {log.name})", file=sys.stderr)
+        print(f"{name}: fault: {cause(e)} (the whole trace: {log.name})", file=sys.stderr)
         return FAULT
+
+
+def cause(error: Exception) -> str:
+    """One line that says what went wrong: of an error in a Python worker the worker's own last line.
+
+    >>> cause(ValueError("rows lost\\nmore"))
+    'ValueError: rows lost'
+    >>> cause(RuntimeError("thrown from the Python worker:\\nTraceback:\\n  File x\\nKeyError: 'a'\\n\\tat org.x.Y"))
+    "KeyError: 'a'"
+    """
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    if "Python worker" in str(error):
+        for line in reversed(lines):
+            if re.match(r"[A-Za-z_][\w.]*(Error|Exception|Interrupt|Exit)\b", line):
+                return line[:500]
+    return f"{type(error).__name__}: {lines[0][:500] if lines else 'no message'}"
 
 
 def check(name: str, argv: Sequence[str]) -> int:
