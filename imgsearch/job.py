@@ -76,7 +76,7 @@ def cause(error: Exception) -> str:
         for line in reversed(lines):
             if re.match(r"[A-Za-z_][\w.]*(Error|Exception|Interrupt|Exit)\b", line):
                 return line[:500]
-    return f"{type(error).__name__}: {lines[0][:500] if lines else 'no message'}"
+    return f"{type(error).__name__}: {lines[0][:500] if lines else type(error).__name__}"
 
 
 def check(name: str, argv: Sequence[str]) -> int:
