@@ -117,6 +117,9 @@ class ClusterConfig:
     )
     max_iterations: int = option("stop after this many passes", 20, "N")
     seed: int = option("seed of the sample and of the first centroids", 7)
+    refit: bool = option(
+        "make the clusters anew (numbers of those still there are kept), not only assign new images to them", False
+    )
     encoder: str | None = option("encoder_id or name, where the warehouse holds several (default: the latest)", None)
 
     def __post_init__(self) -> None:
