@@ -209,9 +209,8 @@ def _embed_slice(
     progress: Progress,
 ) -> tuple[int, int]:
     """Embed one slice and commit it; returns how many were embedded and how many quarantined."""
-    spark = warehouse.spark
-    n_tasks = max(1, min(n_images, max(n_slots(spark) * 2, n_images // TASK_IMAGES)))
-    files = with_bytes(warehouse, part).withColumnRenamed("image_id", "wanted_id").repartition(n_tasks)
+    tasks = n_tasks(warehouse.spark, n_images)
+    files = with_bytes(warehouse, part).withColumnRenamed("image_id", "wanted_id").repartition(tasks)
     changed = F.col("reason").isNull() & (F.col("image_id") != F.col("wanted_id"))
     rows = (
         embed(files, encoder, graph, limits, progress, projection)
@@ -245,6 +244,13 @@ def _embed_slice(
         return n - n_bad, n_bad
     finally:
         rows.unpersist()
+
+
+def n_tasks(spark: SparkSession, n_images: int) -> int:
+    """Tasks for a slice: whole rounds of the slots there are, two at least, of about ``TASK_IMAGES`` images a task."""
+    slots = n_slots(spark)
+    rounds = max(2, round(n_images / (TASK_IMAGES * slots)))
+    return max(1, min(n_images, rounds * slots))
 
 
 def _n_files(n_rows: int) -> int:
