@@ -79,6 +79,15 @@ class EmbedConfig:
 
 
 @dataclass(frozen=True)
+class DropConfig:
+    """Settings of ``drop``."""
+
+    about: ClassVar[str] = "remove what an encoder made: its embeddings, projections, vectors and clusters"
+    warehouse: str = option(WAREHOUSE_HELP, metavar="W")
+    encoder: str = option("which one: encoder_id, or a name that only one has", metavar="ID")
+
+
+@dataclass(frozen=True)
 class CompressConfig:
     """Settings of ``compress``."""
 
@@ -420,5 +429,6 @@ JOBS: dict[str, type[Any]] = {
     "export": ExportConfig,
     "pipeline": PipelineConfig,
     "demo": DemoConfig,
+    "drop": DropConfig,
 }
 JOB_NAMES = frozenset(JOBS)

@@ -46,11 +46,16 @@ TASK_IMAGES = 128
 
 
 def run(spark: SparkSession, config: EmbedConfig) -> RunSummary:
-    """Embed what ``config.encoder`` has not seen. Idempotent: a second run embeds nothing."""
+    """Embed what ``config.encoder`` has not seen. Idempotent: a second run embeds nothing.
+
+    Where the work takes several commits, ``runs`` gets a row of the job 'embed slice' for each, and then the whole
+    run's own.
+    """
     watch = Stopwatch()
     warehouse = Warehouse.open(spark, config.warehouse)
     encoder = resolve(config.encoder, pooling=config.pooling, precision=config.precision)
     limits = DecodeLimits(max_pixels=config.max_pixels, seconds=config.decode_seconds)
+    named = {"encoder": encoder.name, "encoder_id": encoder.encoder_id}
     todo = _unseen(warehouse, encoder.encoder_id).persist()
     try:
         total = todo.count()
@@ -63,17 +68,23 @@ def run(spark: SparkSession, config: EmbedConfig) -> RunSummary:
             n_slices = -(-total // config.slice_images)
             with Progress(spark.sparkContext, "embed", total) as progress:
                 for number in range(n_slices):
+                    slice_watch = Stopwatch()
                     part = todo.where(F.pmod(F.xxhash64("image_id"), F.lit(n_slices)) == number)
                     n_good, n_bad = _embed_slice(
                         warehouse, part, encoder, graph, shared, limits, -(-total // n_slices), progress
                     )
                     good, bad = good + n_good, bad + n_bad
+                    if n_slices > 1:  # the figures that a stopped run leaves behind
+                        finish(
+                            warehouse, "embed slice", slice_watch, rows_in=n_good + n_bad, rows_out=n_good,
+                            quarantined=n_bad, details=named | {"slice": f"{number + 1}/{n_slices}"},
+                        )  # fmt: skip
             graph.unpersist()
     finally:
         todo.unpersist()
     return finish(
         warehouse, "embed", watch, rows_in=total, rows_out=good, quarantined=bad,
-        details={"encoder": encoder.name, "encoder_id": encoder.encoder_id},
+        details=named,
     )  # fmt: skip
 
 
