@@ -74,12 +74,7 @@ def with_content(spark: SparkSession, frame: DataFrame) -> DataFrame:
         if not present:
             return frame.withColumn("content", F.lit(None).cast("binary"))
         contents = _binary_files(spark, present)
-    return frame.join(contents.select(decoded_path("path").alias("path"), "content"), on="path", how="left")
-
-
-def decoded_path(column: str) -> F.Column:
-    """Spark's percent-encoded path as the file system names it."""
-    return F.url_decode(F.replace(F.col(column), F.lit("+"), F.lit("%2B")))
+    return frame.join(contents.select("path", "content"), on="path", how="left")
 
 
 def _binary_files(spark: SparkSession, paths: Sequence[str]) -> DataFrame:
@@ -96,7 +91,7 @@ def _find_remote(spark: SparkSession, where: str, max_bytes: int) -> Found | Non
     try:
         # Without the filter one file above maxLength fails the whole job.
         files = reader.load(where).select(
-            decoded_path("path").alias("path"),
+            "path",
             F.col("length").alias("n_bytes"),
             F.col("modificationTime").alias("modified_at"),
             "content",

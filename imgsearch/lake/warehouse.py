@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import and_
 from pathlib import Path
 from typing import cast
 
 from delta.tables import DeltaTable
 from py4j.protocol import Py4JError
-from pyspark.errors import AnalysisException
+from pyspark.errors import AnalysisException, ParseException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
@@ -97,38 +101,52 @@ class Warehouse:
         """Insert the rows whose key is new; with ``update``, bring changed rows up to date.
 
         ``delete``: a condition on ``s`` (the rows given); rows for which it holds are removed, not written. Rows that
-        would not change are left alone, so a re-run commits nothing new to the files. ``*_at``
-        columns do not count as change.
+        would not change are left alone, so a re-run commits nothing. ``*_at`` columns do not count as change.
         """
         if not self.exists(spec):
             self._write(spec, frame if delete is None else frame.alias("s").where(~delete), "append")
             return
+        with _user_columns(spec):
+            changes = self._new_or_changed(spec, frame, update, delete).persist()
+        try:
+            if not changes.isEmpty():
+                with _user_columns(spec):
+                    self._merge(spec, changes, update, delete)
+                self.versions_written[spec.name] = self.version(spec)
+        finally:
+            changes.unpersist()
+
+    def _new_or_changed(self, spec: TableSpec, frame: DataFrame, update: bool, delete: Column | None) -> DataFrame:
+        """The rows that a merge would write or delete by. Delta itself rewrites every file that a row given is in."""
+        table = self.spark.table(self.name(spec))
+        watched = [c for c in frame.columns if c not in spec.key and not c.endswith("_at")] if update else []
+        there = table.select(*table.columns, F.lit(True).alias("_there")).alias("t")
+        same_key = [F.col(f"t.`{c}`").eqNullSafe(F.col(f"s.`{c}`")) for c in spec.key]
+        types = dict(frame.dtypes)
+
+        def value(side: str, c: str) -> Column:  # maps cannot be compared as they are
+            column = F.col(f"{side}.`{c}`")
+            return F.to_json(F.struct(column.alias("_"))) if "map<" in types[c] else column
+
+        differs = F.lit(False)
+        for c in watched:
+            known = c in table.columns
+            differs = differs | (~value("t", c).eqNullSafe(value("s", c)) if known else value("s", c).isNotNull())
+        absent = F.col("t._there").isNull()
+        wanted = absent | differs if delete is None else F.when(delete, ~absent).otherwise(absent | differs)
+        return frame.alias("s").join(there, on=reduce(and_, same_key), how="left").where(wanted).select("s.*")
+
+    def _merge(self, spec: TableSpec, frame: DataFrame, update: bool, delete: Column | None) -> None:
         same_key = " AND ".join(f"t.`{c}` <=> s.`{c}`" for c in spec.key)
         merge = self.delta(spec).alias("t").merge(frame.alias("s"), same_key)
         if spec.open:
             merge = merge.withSchemaEvolution()
-        insert = None
         if delete is not None:
             merge = merge.whenMatchedDelete(delete)
-            insert = ~delete
         if update:
-            known = self.spark.table(self.name(spec)).columns
-            watched = [c for c in frame.columns if c not in spec.key and not c.endswith("_at")]
-            changed = " OR ".join(
-                f"NOT (t.`{c}` <=> s.`{c}`)" if c in known else f"s.`{c}` IS NOT NULL" for c in watched
-            )
-            merge = merge.whenMatchedUpdateAll(changed) if changed else merge
-        merge = merge.whenNotMatchedInsertAll(insert) if insert is not None else merge.whenNotMatchedInsertAll()
-        try:
-            merge.execute()
-        except AnalysisException as e:
-            if not spec.open:
-                raise
-            reason = str(e).splitlines()[0]
-            raise UserError(
-                f"table '{spec.name}' cannot take these columns: {reason}; rename or cast the column in the input"
-            ) from e
-        self.versions_written[spec.name] = self.version(spec)
+            merge = merge.whenMatchedUpdateAll()
+        merge = merge.whenNotMatchedInsertAll(None if delete is None else ~delete)
+        merge.execute()
 
     def delta(self, spec: TableSpec) -> DeltaTable:
         """Delta's own handle."""
@@ -143,12 +161,13 @@ class Warehouse:
             log = spark._jvm.org.apache.spark.sql.delta.DeltaLog  # type: ignore[union-attr]
             if self.is_catalog:
                 parser = spark._jsparkSession.sessionState().sqlParser()
-                log = log.forTable(spark._jsparkSession, parser.parseTableIdentifier(self.name(spec)))
+                name = self.name(spec).removeprefix("`spark_catalog`.")  # an identifier has two parts
+                log = log.forTable(spark._jsparkSession, parser.parseTableIdentifier(name))
             else:
                 log = log.forTable(spark._jsparkSession, f"{self.location}/{spec.name}")
             nothing = spark._jvm.scala.Option.empty()  # type: ignore[union-attr]
             return int(log.update(False, nothing, nothing).version())
-        except (Py4JError, AttributeError):  # another Delta release
+        except (Py4JError, AttributeError, ParseException):  # another Delta release, another catalog
             row = self.delta(spec).history(1).select("version").first()
             return int(row["version"]) if row else -1
 
@@ -175,12 +194,27 @@ class Warehouse:
         writer = frame.select(*ours, *extra).write.format("delta").mode(mode).option("mergeSchema", "true")
         if where is not None:
             writer = writer.option("replaceWhere", where)
-        if self.is_catalog:
-            writer.saveAsTable(f"{self.location}.{spec.name}")
-        else:
-            writer.save(f"{self.location}/{spec.name}")
+        with _user_columns(spec):
+            if self.is_catalog:
+                writer.saveAsTable(f"{self.location}.{spec.name}")
+            else:
+                writer.save(f"{self.location}/{spec.name}")
         self._known.add(spec.name)
         self.versions_written[spec.name] = self.version(spec)
+
+
+@contextmanager
+def _user_columns(spec: TableSpec) -> Iterator[None]:
+    """What Delta refuses about a table that takes the user's own columns is told as a mistake in the input."""
+    try:
+        yield
+    except AnalysisException as e:
+        if not spec.open:
+            raise
+        reason = str(e).splitlines()[0]
+        raise UserError(
+            f"table '{spec.name}' cannot take these columns: {reason}; rename or cast the column in the input"
+        ) from e
 
 
 def empty(spark: SparkSession, spec: TableSpec) -> DataFrame:

@@ -8,6 +8,7 @@ in ``contents``.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -167,10 +168,19 @@ def _carry_columns(table: DataFrame) -> DataFrame:
         if name.lower() in ("content", "path"):
             selected.append(F.col(f"`{name}`").alias(name.lower()))
         elif name.lower() in OURS or name.lower().startswith("_"):
-            selected.append(F.col(f"`{name}`").alias(f"meta_{name.lower().lstrip('_')}"))
+            selected.append(F.col(f"`{name}`").alias(f"meta_{column_name(name.lower().lstrip('_'))}"))
         elif kind != "binary" and not kind.startswith(("udt", "interval")):
-            selected.append(F.col(f"`{name}`"))
+            selected.append(F.col(f"`{name}`").alias(column_name(name)))
     return table.select(*selected)
+
+
+def column_name(name: str) -> str:
+    """A name that every Delta table takes: what Parquet refuses becomes ``_``.
+
+    >>> column_name("visit date (UTC)")
+    'visit_date__UTC_'
+    """
+    return re.sub(r"[ ,;{}()\n\t=`]", "_", name)
 
 
 def _with_folders(found: Found) -> DataFrame:
@@ -194,7 +204,7 @@ def _with_folders(found: Found) -> DataFrame:
         name = F.get("_folders", F.lit(level))
         columns[f"folder_{level + 1}"] = F.when(~F.substring(name, 2, 10_000).contains("="), name)
     for key in keys:
-        column = f"meta_{key}" if key.lower() in OURS else key
+        column = f"meta_{column_name(key)}" if key.lower() in OURS else column_name(key)
         match = F.filter("_folders", lambda f, start=f"{key}=": f.startswith(start))  # type: ignore[misc]
         columns[column] = F.substring(F.get(match, F.lit(0)), len(key) + 2, 10_000)
     return files.withColumns(columns).drop("_folders")
