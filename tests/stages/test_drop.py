@@ -28,9 +28,8 @@ def two_encoders(spark: SparkSession, tmp_path: Path) -> Warehouse:
     warehouse.append(EMBEDDINGS, one.withColumn("encoder_id", other))
     refused = spark.createDataFrame([("/p", "embed", "r")], "path string, stage string, reason string")
     both = refused.crossJoin(spark.table(warehouse.name(ENCODERS)).select("encoder_id"))
-    warehouse.append(QUARANTINE, both.selectExpr(
-        "path", "string(null) image_id", "stage", "encoder_id", "reason", "'' detail", "current_timestamp() quarantined_at"
-    ))  # fmt: skip
+    rest = {"image_id": F.lit(None).cast("string"), "detail": F.lit(""), "quarantined_at": F.current_timestamp()}
+    warehouse.append(QUARANTINE, both.withColumns(rest))
     return warehouse
 
 
@@ -38,7 +37,7 @@ def test_drop(spark: SparkSession, two_encoders: Warehouse) -> None:
     where = two_encoders.location
     with pytest.raises(UserError, match=r"--encoder none: 2 encoders .* give one's id: an-encoder, other-encoder"):
         drop.run(spark, DropConfig(warehouse=where, encoder="none"))
-    with pytest.raises(UserError, match="--encoder resnet50: the embeddings in .* were made by"):
+    with pytest.raises(UserError, match=r"--encoder resnet50: the embeddings in .* were made by"):
         drop.run(spark, DropConfig(warehouse=where, encoder="resnet50"))
 
     summary = drop.run(spark, DropConfig(warehouse=where, encoder=ENCODER_ID))
