@@ -201,6 +201,25 @@ CLUSTER_CURVE = TableSpec(
     job="cluster",
 )
 
+DRIFT = TableSpec(
+    "drift",
+    """
+    measured_at TIMESTAMP NOT NULL,
+    projection_id STRING NOT NULL,
+    event STRING NOT NULL COMMENT 'fit (the level to expect of new images) or assign (that of images assigned then)',
+    images BIGINT NOT NULL COMMENT 'images it was measured on',
+    outlier_share DOUBLE NOT NULL,
+    mean_score DOUBLE NOT NULL COMMENT 'mean cosine to the own centroid',
+    score_deviation DOUBLE NOT NULL COMMENT 'standard deviation of those cosines',
+    outlier_change DOUBLE COMMENT 'all images assigned since the fit, or these alone if they differ: minus the fit''s',
+    score_change DOUBLE COMMENT 'the same of mean_score',
+    refit_due BOOLEAN NOT NULL,
+    reason STRING COMMENT 'why a re-fit is due'
+    """,
+    key=("measured_at",),
+    job="cluster",
+)
+
 IMAGE_LABELS = TableSpec(
     "image_labels",
     """
@@ -326,6 +345,6 @@ RUNS = TableSpec(
 
 ALL_TABLES = (
     IMAGES, CONTENTS, QUARANTINE, ENCODERS, EMBEDDINGS, PROJECTIONS, VECTORS, CLUSTERS, MEMBERS, CLUSTER_EVENTS,
-    CLUSTER_CURVE, IMAGE_LABELS, MATCHES, GROUP_MATCHES, CALIBRATIONS, DUPLICATES, LEAKS,
+    CLUSTER_CURVE, DRIFT, IMAGE_LABELS, MATCHES, GROUP_MATCHES, CALIBRATIONS, DUPLICATES, LEAKS,
     METRICS, RUNS,
 )  # fmt: skip
