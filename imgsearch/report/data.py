@@ -29,6 +29,7 @@ class ReportData:
       drawn, the rest summarised.
     - ``members`` [image_id, cluster_id, score, rank, is_outlier]: per drawn cluster the 12 nearest and the 4 farthest
       outliers.
+    - ``curve`` [n_clusters, criterion, chosen]: the counts that were tried where nobody gave one.
     - ``map`` [image_id, x, y, cluster_id]: up to 3,000 points.
     - ``matches`` [query_id, query_path, rank, image_id, path, score]: up to 40 queries with 10 matches each.
     - ``metrics`` [metric, k, value] and ``runs`` [job, started_at, seconds, rows_in, rows_out, quarantined,
@@ -49,6 +50,7 @@ class ReportData:
     quarantine: pd.DataFrame = field(default_factory=pd.DataFrame)
     clusters: pd.DataFrame = field(default_factory=pd.DataFrame)
     members: pd.DataFrame = field(default_factory=pd.DataFrame)
+    curve: pd.DataFrame = field(default_factory=pd.DataFrame)
     map: pd.DataFrame = field(default_factory=pd.DataFrame)
     matches: pd.DataFrame = field(default_factory=pd.DataFrame)
     metrics: pd.DataFrame = field(default_factory=pd.DataFrame)

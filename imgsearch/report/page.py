@@ -20,7 +20,7 @@ import jinja2
 from markupsafe import Markup
 
 from imgsearch.errors import LAUNCHER
-from imgsearch.report import ingested, scatter
+from imgsearch.report import curve, ingested, scatter
 from imgsearch.report.album import Album, Record, records
 from imgsearch.report.clusters import drawn_clusters, name_of, not_drawn, ranked
 from imgsearch.report.data import MAP_POINTS, MATCHES_PER_QUERY, MAX_QUERIES, ReportData
@@ -92,6 +92,7 @@ def render(data: ReportData) -> str:
         refused=ingested.refused_examples(data),
         clusters=clusters,
         not_drawn=not_drawn(data),
+        curve=curve.draw(data),
         map=scatter.draw(points, marks, names) if points else None,
         searches=searches,
         metrics=_metrics(data),

@@ -28,6 +28,7 @@ from imgsearch.stages.embed import with_bytes
 from imgsearch.stages.space import current_projection, vectors_of
 from imgsearch.stages.summary import RunSummary, Stopwatch, finish
 from imgsearch.tables import (
+    CLUSTER_CURVE,
     CLUSTERS,
     EMBEDDINGS,
     IMAGE_LABELS,
@@ -200,6 +201,7 @@ def _report_data(
         quarantine=_pandas(quarantine.withColumn("_n", F.row_number().over(by_reason)).where("_n <= 10").drop("_n")),
         clusters=clusters[["cluster_id", "size", "medoid_id", "cohesion", "label"]],
         members=shown,
+        curve=_pandas(warehouse.read_or_empty(CLUSTER_CURVE)),
         map=points.to_pandas(),
         matches=found,
         metrics=_pandas(tables["metrics"]),
