@@ -22,11 +22,13 @@ def gather(
     frame: DataFrame,
     reduce_batches: Callable[[Batches], bytes | None],
     merge: Callable[[bytes, bytes], bytes],
+    n_partitions: int | None = None,
 ) -> bytes | None:
     """One value from a frame: ``reduce_batches`` in each task, ``merge`` in a tree. ``None`` for no rows.
 
     Both are called on executors and must be picklable. The driver never holds more than ``DRIVER_PARTS`` parts, so its
-    memory does not grow with the frame.
+    memory does not grow with the frame. ``n_partitions``: those of ``frame`` where the caller knows them; asking Spark
+    plans the query once more.
     """
 
     def reduce_task(batches: Batches) -> Batches:
@@ -43,7 +45,7 @@ def gather(
             yield _part(merged)
 
     slots = n_slots(frame.sparkSession)
-    if frame.rdd.getNumPartitions() > slots:
+    if (n_partitions or frame.rdd.getNumPartitions()) > slots:
         frame = frame.coalesce(slots)
     parts = frame.mapInArrow(reduce_task, "part binary")
     n_parts = slots

@@ -17,6 +17,7 @@ from imgsearch.core import kmeans
 from imgsearch.core.clusters import rivals
 from imgsearch.core.vectors import Matrix, unit
 from imgsearch.lake.batches import Batches, gather
+from imgsearch.lake.session import n_slots
 from imgsearch.stages.blocks import matrix_of
 
 MEMBER = "image_id string, cluster int, score float, second int, margin float"
@@ -66,8 +67,10 @@ def fit(
 
 def partial_sums(blocks: DataFrame, centroids: Matrix) -> kmeans.Partial:
     """One round over all vectors: sums and counts of the rows nearest to each centroid."""
-    shared = blocks.sparkSession.sparkContext.broadcast(centroids)
-    merged = gather(blocks.where(F.col("vectors").isNotNull()).select("vectors"), sum_blocks(shared), merge_sums)
+    spark = blocks.sparkSession
+    shared = spark.sparkContext.broadcast(centroids)
+    rows = blocks.where(F.col("vectors").isNotNull()).select("vectors")
+    merged = gather(rows, sum_blocks(shared), merge_sums, n_partitions=n_slots(spark))
     shared.destroy()
     return kmeans.Partial.empty(*centroids.shape) if merged is None else kmeans.Partial.from_bytes(merged)
 
