@@ -120,7 +120,9 @@ class ClusterConfig:
 
     about: ClassVar[str] = "k-means on the vectors: 'clusters' (size, medoid, cohesion) and 'members'"
     warehouse: str = option(WAREHOUSE_HELP, metavar="W")
-    n_clusters: str = option("how many, or 'auto'", "auto", "N")
+    n_clusters: str = option(
+        "how many, or 'auto'; where there are clusters already, another number than theirs makes them anew", "auto", "N"
+    )
     engine: Literal["blocked", "mllib"] = option(
         "blocked: matrix products with broadcast centroids; mllib: Spark MLlib's own KMeans.fit", "blocked"
     )
