@@ -230,7 +230,10 @@ def struct(ddl: str) -> T.StructType:
 def read_any(spark: SparkSession, where: str) -> DataFrame | None:
     """A Delta table by path or by name; ``None`` where there is none."""
     if CATALOG_NAME.match(where) and not Path(where).exists():
-        return spark.table(where) if spark.catalog.tableExists(where) else None
+        try:
+            return spark.table(where) if spark.catalog.tableExists(where) else None
+        except AnalysisException:  # more parts than the catalog has levels, or no such catalog
+            return None
     path = absolute(where)
     return spark.read.format("delta").load(path) if DeltaTable.isDeltaTable(spark, path) else None
 
