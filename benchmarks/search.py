@@ -6,8 +6,8 @@
     PYTHONPATH=. python benchmarks/search.py --size full      # and 1,000,000
 
 Top 10. ``this`` is the whole join: the Delta table is opened and read, the queries are broadcast, the answers merged
-and ranked. ``faiss`` is ``IndexFlatIP.search`` alone, its vectors in memory already, on the same cores; ``faiss loading``
-reads the same Delta table's files first. ``spark nearestByJoin`` and ``spark cross join``
+and ranked. ``faiss`` is ``IndexFlatIP.search`` alone, its vectors in memory already, on the same cores;
+``faiss loading`` reads the same Delta table's files first. ``spark nearestByJoin`` and ``spark cross join``
 (``vector_cosine_similarity``) evaluate every pair in the JVM, so they get a small part of the data, and ``this`` is
 timed on that part beside them.
 ``pruned`` visits the clusters that reach a recall of 0.95 on other queries than those its recall is measured on.

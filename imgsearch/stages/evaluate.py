@@ -14,7 +14,7 @@ from imgsearch.core.vectors import Matrix, unpack
 from imgsearch.errors import UserError
 from imgsearch.lake.warehouse import Warehouse
 from imgsearch.report.table import render_table
-from imgsearch.stages.search import write_file
+from imgsearch.stages.search import RECALL_METRIC, write_file
 from imgsearch.stages.space import current_projection, vectors_of
 from imgsearch.stages.summary import RunSummary, Stopwatch, finish
 from imgsearch.stages.truth import ImageNames, read_csv
@@ -49,7 +49,7 @@ def run(spark: SparkSession, config: EvaluateConfig) -> RunSummary:
     metrics += _cluster_metrics(warehouse, labels) + _label_metrics(warehouse, labels)
     metrics += _search_metrics(warehouse, labels, {row["path"]: row[config.label_column] for row in rows})
     frame = spark.createDataFrame(metrics, "metric string, k int, value double").coalesce(1)
-    warehouse.replace(METRICS, frame)
+    warehouse.replace(METRICS, frame, where=f"metric <> '{RECALL_METRIC}'")  # that one is the last search's
     if config.output is not None:
         write_file(
             pa.table(

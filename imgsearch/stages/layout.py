@@ -1,8 +1,11 @@
 """``vectors`` laid out by cluster, so that a search which visits few clusters reads few files.
 
 Rows are sorted by ``cluster_id`` into files of some megabytes; Delta keeps the least and greatest ``cluster_id`` of
-each file, and a filter on it skips the others. Measured against a folder a cluster and against liquid clustering in
-``benchmarks/layout.py``.
+each file, and a filter on it skips the others. Measured in ``benchmarks/layout.py`` at 60,000 x 256 in 60 clusters, for
+the 5 nearest of a query: sorted 33 % of the bytes, liquid clustering 36 %, a folder a cluster 8.5 %; all read within
+noise, and 15, 14 and 60 files. Sorted is kept: folders are as many files as clusters however small these are, liquid
+clustering asks for a writer protocol (7) that other tools lack, and the share falls with the number of files (a file
+holds ``FILE_VECTORS``, so five clusters of a million vectors are in some 5 to 10 files of 250).
 """
 
 from __future__ import annotations
