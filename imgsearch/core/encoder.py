@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
+from imgsearch.core import quantization
 from imgsearch.core.backbone import Backbone, Preprocessing
 from imgsearch.core.sources import find_source, list_encoders
 from imgsearch.errors import UserError
@@ -25,7 +26,8 @@ __all__ = [
 
 DEFAULT = "efficientnet-lite0"
 POOLINGS = ("avg", "gem", "max")
-PRECISIONS = ("float32", "bf16")
+PRECISIONS = ("float32", "bf16", "int8")
+RUNTIME_OF = {"float32": "onnx", "bf16": "openvino", "int8": "onnx"}
 RUNTIMES = {"onnx": "onnxruntime", "torch": "torch", "openvino": "openvino"}  # and the package of each
 ARCHITECTURE_PACKAGES = {"lite": "efficientnet-lite-pytorch", "torchvision": "torchvision", "timm": "timm"}
 RECIPE = 1  # raised when our own arithmetic around the network changes
@@ -53,7 +55,8 @@ class Encoder:
         """Everything the fingerprint covers, ready for JSON."""
         covered = json.loads(json.dumps(asdict(self)))
         del covered["name"], covered["backbone"]["weights"]
-        return {**covered, "versions": dict(self.versions), "recipe": RECIPE}
+        quantized = {"quantization": quantization.RECIPE} if self.precision == "int8" else {}
+        return {**covered, "versions": dict(self.versions), "recipe": RECIPE, **quantized}
 
     @cached_property
     def encoder_id(self) -> str:
@@ -77,19 +80,21 @@ def resolve(
     (``.safetensors``, ``.pth``, ``.pt``), a whole network (TorchScript ``.pt``, exported ``.pt2``, ``.onnx``), with a
     TOML beside it (see ``sidecar``). ``pooling`` "gem" is the generalised mean with p = 3 (Radenović et al. 2018).
 
-    ``runtime`` is chosen by the precision unless given: ONNX Runtime for float32, OpenVINO for bf16. Raises
+    ``runtime`` is chosen by the precision unless given: ONNX Runtime for float32 and int8, OpenVINO for bf16. Raises
     ``UserError`` for everything that cannot be had, with what to do.
     """
     for option, value, known in (("pooling", pooling, POOLINGS), ("precision", precision, PRECISIONS)):
         if value not in known:
             raise UserError.option(option, value, f"must be one of {', '.join(known)}")
-    runtime = runtime or {"float32": "onnx", "bf16": "openvino"}[precision]
+    runtime = runtime or RUNTIME_OF[precision]
     if runtime not in RUNTIMES:
         raise UserError.unknown("runtime", runtime, RUNTIMES)
     if precision == "bf16" and runtime == "onnx":
         raise UserError.option(
             "precision", precision, "ONNX Runtime has no bf16 on CPU; choose runtime openvino or torch"
         )
+    if precision == "int8" and runtime != "onnx":
+        raise UserError.option("precision", precision, f"is ONNX Runtime's; leave out runtime {runtime}")
     if importlib.util.find_spec(RUNTIMES[runtime]) is None:
         raise UserError.option("precision", precision, f"runs in {runtime}, not installed: uv sync --extra {runtime}")
     source = find_source(name)

@@ -13,6 +13,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,8 @@ import numpy as np
 
 from imgsearch.core.architectures import embedding_network
 from imgsearch.core.encoder import Encoder
-from imgsearch.core.runtime import load_runtime
+from imgsearch.core.quantization import quantize
+from imgsearch.core.runtime import Pixels, load_runtime
 from imgsearch.core.vectors import unit
 from imgsearch.errors import UserError
 
@@ -30,14 +32,21 @@ if TYPE_CHECKING:
 INPUT, OUTPUT = "pixels", "embedding"
 NAMES: dict[str, Any] = {"input_names": [INPUT], "output_names": [OUTPUT], "opset_version": 20}
 AGREEMENT = 0.9999  # least cosine between the graph and torch, at export
+INT8_AGREEMENT = 0.9  # least median cosine between int8 and float32, on the pictures that int8 was fitted to
 
 
-def export_graph(encoder: Encoder) -> bytes:
+def export_graph(encoder: Encoder, pictures: Pixels | None = None) -> bytes:
     """The encoder's graph. Imports torch, except for a user's own ``.onnx``; takes seconds.
+
+    ``pictures``: uint8 (n, height, width, 3), what int8 reads its ranges off; other precisions do not look at them.
 
     The graph has run once when it is returned, on noise, and has agreed with torch. Raises ``UserError`` when the
     network does not export or is too large for one ONNX file, naming the other runtime.
     """
+    if encoder.precision == "int8":
+        if pictures is None:
+            raise ValueError("int8 needs pictures to read its ranges off")
+        return _quantized(encoder, export_graph(replace(encoder, precision="float32")), pictures)
     if encoder.backbone.family == "onnx":
         from imgsearch.core.onnx_graph import with_preprocessing
 
@@ -51,6 +60,25 @@ def export_graph(encoder: Encoder) -> bytes:
         graph = _export_program(network, _noise(encoder))
         _check(encoder, graph, network)
         return graph
+
+
+def _quantized(encoder: Encoder, graph: bytes, pictures: Pixels) -> bytes:
+    """The float32 graph in int8, once it has been seen to say nearly the same."""
+    try:
+        with _quiet():
+            made = quantize(graph, pictures)
+        rows, wanted = (load_runtime(g, encoder, 1)(pictures) for g in (made, graph))
+    except UserError:
+        raise
+    except Exception as error:  # ONNX Runtime raises many kinds
+        reason = (str(error).strip() or repr(error)).splitlines()[0]
+        raise UserError.option("precision", "int8", f"{encoder.name} cannot be quantised ({reason})") from None
+    cosine = float(np.median((rows * wanted).sum(1)))
+    if not cosine >= INT8_AGREEMENT:
+        raise UserError.option(
+            "precision", "int8", f"changes what {encoder.name} says too much (cosine {cosine:.3f}); use float32"
+        )
+    return made
 
 
 def _noise(encoder: Encoder, n: int = 2) -> Tensor:

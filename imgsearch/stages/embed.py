@@ -43,6 +43,7 @@ EMBEDDED = (
 #: Reasons that another try may mend: these are not counted as seen.
 PASSING_REASONS = ("unreadable", "changed", "timeout", "out_of_memory")
 TASK_IMAGES = 128
+INT8_PICTURES = 48  # that int8 reads its ranges off: drawn, the same for everyone
 
 
 def run(spark: SparkSession, config: EmbedConfig) -> RunSummary:
@@ -66,12 +67,14 @@ def run(spark: SparkSession, config: EmbedConfig) -> RunSummary:
             projection = find_projection(warehouse, encoder.encoder_id)
             shared = None if projection is None else spark.sparkContext.broadcast(projection)
             n_slices = -(-total // config.slice_images)
+            passing = _refused(warehouse, encoder.encoder_id).where(F.col("reason").isin(*PASSING_REASONS))
+            retried = None if passing.isEmpty() else passing.select("path").distinct()
             with Progress(spark.sparkContext, "embed", total) as progress:
                 for number in range(n_slices):
                     slice_watch = Stopwatch()
                     part = todo.where(F.pmod(F.xxhash64("image_id"), F.lit(n_slices)) == number)
                     n_good, n_bad = _embed_slice(
-                        warehouse, part, encoder, graph, shared, limits, -(-total // n_slices), progress
+                        warehouse, part, encoder, graph, shared, limits, -(-total // n_slices), progress, retried
                     )
                     good, bad = good + n_good, bad + n_bad
                     if n_slices > 1:  # the figures that a stopped run leaves behind
@@ -146,8 +149,10 @@ def broadcast_graph(spark: SparkSession, encoder: Encoder) -> Broadcast[bytes]:
 
     def export() -> bytes:
         from imgsearch.core.onnx_export import export_graph
+        from imgsearch.drawing.sample import sample_pictures
 
-        return export_graph(encoder)
+        size = (encoder.preprocessing.height, encoder.preprocessing.width)
+        return export_graph(encoder, sample_pictures(INT8_PICTURES, size) if encoder.precision == "int8" else None)
 
     return spark.sparkContext.broadcast(cached_graph(encoder.encoder_id, export))
 
@@ -202,11 +207,14 @@ def _unseen(warehouse: Warehouse, encoder_id: str) -> DataFrame:
     """Distinct images (``image_id``, one ``path``) that this encoder has neither embedded nor refused for good."""
     images = warehouse.read(IMAGES).groupBy("image_id").agg(F.min("path").alias("path"))
     embedded = warehouse.read_or_empty(EMBEDDINGS).where(F.col("encoder_id") == encoder_id)
-    refused = warehouse.read_or_empty(QUARANTINE).where(
-        (F.col("stage") == "embed") & (F.col("encoder_id") == encoder_id) & ~F.col("reason").isin(*PASSING_REASONS)
-    )
+    refused = _refused(warehouse, encoder_id).where(~F.col("reason").isin(*PASSING_REASONS))
     seen = embedded.select("image_id").union(refused.select("image_id"))
     return images.join(seen, on="image_id", how="left_anti")
+
+
+def _refused(warehouse: Warehouse, encoder_id: str) -> DataFrame:
+    """The rows of ``quarantine`` that this encoder's earlier runs wrote."""
+    return warehouse.read_or_empty(QUARANTINE).where((F.col("stage") == "embed") & (F.col("encoder_id") == encoder_id))
 
 
 def _embed_slice(
@@ -218,8 +226,12 @@ def _embed_slice(
     limits: DecodeLimits,
     n_images: int,
     progress: Progress,
+    retried: DataFrame | None,
 ) -> tuple[int, int]:
-    """Embed one slice and commit it; returns how many were embedded and how many quarantined."""
+    """Embed one slice and commit it; returns how many were embedded and how many quarantined.
+
+    ``retried``: ``path`` of images refused before for a passing reason; those that are embedded now leave quarantine.
+    """
     tasks = n_tasks(warehouse.spark, n_images)
     files = with_bytes(warehouse, part).withColumnRenamed("image_id", "wanted_id").repartition(tasks)
     changed = F.col("reason").isNull() & (F.col("image_id") != F.col("wanted_id"))
@@ -246,12 +258,18 @@ def _embed_slice(
                 fused = good.where(F.col("vector").isNotNull())
                 projected = fused.withColumn("projection_id", F.lit(projection.value.projection_id))
                 warehouse.append(VECTORS, projected.coalesce(_n_files(n)))
-        refused = rows.select(
-            "path", F.col("wanted_id").alias("image_id"), F.lit("embed").alias("stage"),
-            F.lit(encoder.encoder_id).alias("encoder_id"), "reason", "detail", now.alias("quarantined_at"),
-        )  # fmt: skip
-        if n_bad or warehouse.exists(QUARANTINE):
-            warehouse.merge(QUARANTINE, refused, delete=F.col("s.reason").isNull())
+        told = F.col("reason").isNotNull()
+        news = rows.where(told)
+        if retried is not None:
+            news = news.union(rows.where(~told).join(retried, on="path", how="left_semi").select(rows.columns))
+        if n_bad or retried is not None:
+            columns = news.select(
+                "path", F.col("wanted_id").alias("image_id"), F.lit("embed").alias("stage"),
+                F.lit(encoder.encoder_id).alias("encoder_id"), "reason", "detail", now.alias("quarantined_at"),
+            )  # fmt: skip
+            # collected, because MERGE reads its source more than once and would embed refused images again
+            source = warehouse.spark.createDataFrame(columns.toArrow())
+            warehouse.merge(QUARANTINE, source, delete=F.col("s.reason").isNull())
         return n - n_bad, n_bad
     finally:
         rows.unpersist()
