@@ -236,7 +236,7 @@ def augment_udf(
                     packed.append(None)
             yield pd.Series(packed, dtype=object)
 
-    return F.pandas_udf(augment, returnType="binary")  # type: ignore[call-overload, no-any-return]
+    return F.pandas_udf(augment, returnType="binary")  # type: ignore[call-overload]
 
 
 def same_encoder(known: KnownEncoder) -> Encoder:
