@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pandas as pd
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from imgsearch.config import IngestConfig
@@ -183,6 +183,11 @@ def column_name(name: str) -> str:
     return re.sub(r"[ ,;{}()\n\t=`]", "_", name)
 
 
+def starts_with(prefix: str) -> Callable[[Column], Column]:
+    """A test for ``F.filter``, which gives a function of two parameters the element *and its index*."""
+    return lambda name: name.startswith(prefix)
+
+
 def _with_folders(found: Found) -> DataFrame:
     """Folder names as columns: ``folder`` whole, ``site=A`` as column ``site``, plain levels as ``folder_1``, …"""
     prefix = len(found.root.rstrip("/")) + 2
@@ -205,7 +210,7 @@ def _with_folders(found: Found) -> DataFrame:
         columns[f"folder_{level + 1}"] = F.when(~F.substring(name, 2, 10_000).contains("="), name)
     for key in keys:
         column = f"meta_{column_name(key)}" if key.lower() in OURS else column_name(key)
-        match = F.filter("_folders", lambda f, start=f"{key}=": f.startswith(start))  # type: ignore[misc]
+        match = F.filter("_folders", starts_with(f"{key}="))
         columns[column] = F.substring(F.get(match, F.lit(0)), len(key) + 2, 10_000)
     return files.withColumns(columns).drop("_folders")
 

@@ -24,7 +24,7 @@ def run(spark: SparkSession, config: LabelConfig) -> RunSummary:
     warehouse = Warehouse.open(spark, config.warehouse)
     images = warehouse.read(IMAGES).select("image_id", "path", "source").persist()
     members = warehouse.read(MEMBERS)
-    vectors = vectors_of(warehouse, members.agg(F.max("projection_id")).first()[0])
+    vectors = vectors_of(warehouse, members.agg(F.max("projection_id")).collect()[0][0])
     rows = read_csv(config.labels, "labels", ["label"])
     names = ImageNames([tuple(r) for r in images.collect()])
     joined = members.join(vectors, on=["image_id", "projection_id"]).select(
