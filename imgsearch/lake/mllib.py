@@ -34,7 +34,8 @@ def kmeans_model(spark: SparkSession, centroids: Sequence[Sequence[float]], cost
         vectors[i] = jvm.org.apache.spark.mllib.linalg.DenseVector(_doubles(spark, list(row)))
     old = jvm.org.apache.spark.mllib.clustering.KMeansModel(vectors, "cosine", float(cost), int(n_rounds))
     java = jvm.org.apache.spark.ml.clustering.KMeansModel("kmeans_imgsearch", old)
-    java.set(java.getParam("k"), len(centroids))
+    if len(centroids) > 1:  # MLlib's own parameter refuses 1; the model itself does not
+        java.set(java.getParam("k"), len(centroids))
     java.set(java.getParam("distanceMeasure"), "cosine")
     return KMeansModel(java)
 

@@ -13,6 +13,7 @@ or not of unit length go to ``quarantine``; more clusters than images are refuse
 
 from __future__ import annotations
 
+import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -165,7 +166,9 @@ def _n_clusters(sample: Matrix, total: int, config: ClusterConfig) -> tuple[int,
     """How many clusters; the curve it was picked from, and what to say about it."""
     if config.n_clusters != "auto":
         return int(config.n_clusters), [], []
-    choice = choose_n_clusters(sample[:CHOICE_SAMPLE], seed=config.seed)
+    distinct = np.unique(sample, axis=0)  # copies say nothing about how many kinds there are
+    drawn = np.random.default_rng(config.seed).permutation(len(distinct))[:CHOICE_SAMPLE]
+    choice = choose_n_clusters(distinct[drawn], seed=config.seed)
     notes = []
     if choice.curve and choice.n_clusters == choice.curve[-1][0] and total > CHOICE_SAMPLE:
         notes.append(
