@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import AvifImagePlugin
 
 from imgsearch.core.backbone import Preprocessing
 from imgsearch.core.images import DecodeLimits, decode
@@ -17,6 +18,8 @@ from imgsearch.core.quality import quality_batch
 from imgsearch.core.runtime import BATCH, Runtime
 from imgsearch.core.vectors import Matrix
 from imgsearch.errors import ImageError
+
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # left to itself a decoder takes every core; here tasks share them
 
 Source = Callable[[], bytes]  # gives a file's bytes, or raises ImageError
 

@@ -68,7 +68,7 @@ def run(spark: SparkSession, config: EmbedConfig) -> RunSummary:
             shared = None if projection is None else spark.sparkContext.broadcast(projection)
             n_slices = -(-total // config.slice_images)
             passing = _refused(warehouse, encoder.encoder_id).where(F.col("reason").isin(*PASSING_REASONS))
-            retried = None if passing.isEmpty() else passing.select("path").distinct()
+            retried = not passing.isEmpty()
             with Progress(spark.sparkContext, "embed", total) as progress:
                 for number in range(n_slices):
                     slice_watch = Stopwatch()
@@ -226,11 +226,11 @@ def _embed_slice(
     limits: DecodeLimits,
     n_images: int,
     progress: Progress,
-    retried: DataFrame | None,
+    retried: bool,
 ) -> tuple[int, int]:
     """Embed one slice and commit it; returns how many were embedded and how many quarantined.
 
-    ``retried``: ``path`` of images refused before for a passing reason; those that are embedded now leave quarantine.
+    ``retried``: images may be among them that were refused before for a passing reason, and now leave quarantine.
     """
     tasks = n_tasks(warehouse.spark, n_images)
     files = with_bytes(warehouse, part).withColumnRenamed("image_id", "wanted_id").repartition(tasks)
@@ -258,11 +258,8 @@ def _embed_slice(
                 fused = good.where(F.col("vector").isNotNull())
                 projected = fused.withColumn("projection_id", F.lit(projection.value.projection_id))
                 warehouse.append(VECTORS, projected.coalesce(_n_files(n)))
-        told = F.col("reason").isNotNull()
-        news = rows.where(told)
-        if retried is not None:
-            news = news.union(rows.where(~told).join(retried, on="path", how="left_semi").select(rows.columns))
-        if n_bad or retried is not None:
+        if n_bad or retried:
+            news = rows if retried else rows.where(F.col("reason").isNotNull())
             columns = news.select(
                 "path", F.col("wanted_id").alias("image_id"), F.lit("embed").alias("stage"),
                 F.lit(encoder.encoder_id).alias("encoder_id"), "reason", "detail", now.alias("quarantined_at"),

@@ -1,0 +1,30 @@
+"""The fast path against plain Pillow and torch on a sample of real photographs; ``benchmarks/answers.py`` does all."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from imgsearch.core.encoder import resolve
+
+SCRIPT = Path(__file__).resolve().parents[1] / "benchmarks" / "answers.py"
+SPEC = importlib.util.spec_from_file_location("answers", SCRIPT)
+assert SPEC is not None
+assert SPEC.loader is not None
+answers = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(answers)
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(("name", "n"), [("grocery", 100), ("neu_det", 100)])
+def test_the_answer_is_torchs(name: str, n: int) -> None:
+    folder = answers.DATA / name / "images"
+    if not folder.is_dir():
+        pytest.skip(f"no real photographs: {folder} is not there")
+    everything = answers.photographs(folder, 1)
+    sample = everything[:: max(1, len(everything) // n)]
+    found = answers.compare(resolve(), sample)
+    assert len(found.cosines) >= n
+    assert found.cosines.min() >= answers.GOAL, found.paths[int(found.cosines.argmin())]
