@@ -157,11 +157,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", choices=CASES, default="large")
     parser.add_argument("--skip", nargs="*", default=[], help="contestants to leave out, by name")
+    parser.add_argument("--repeats", type=int, help="of all but MLlib's default solver (default: by size)")
     asked = parser.parse_args()
+    cases = [case._replace(repeats=asked.repeats or case.repeats) for case in CASES[asked.size]]
     spark = build_session("benchmark cluster", spark__driver__memory="4g", spark__ui__showConsoleProgress="false")
     with tempfile.TemporaryDirectory() as folder:
         ours(spark, _warm(folder), Case(2000, 16, 4, 1, 1))  # workers started, code compiled
-        results = [compare(spark, case, set(asked.skip), folder) for case in CASES[asked.size]]
+        results = [compare(spark, case, set(asked.skip), folder) for case in cases]
     save(f"cluster-{asked.size}", {"cases": results})
     spark.stop()
 

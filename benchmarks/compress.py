@@ -4,14 +4,13 @@
     PYTHONPATH=. python benchmarks/compress.py --size full      # 50,000 x 2048, 256 components
 
 Both start from the same Parquet file of packed embeddings, reading included. The driver's memory is that of this
-process, where the Gram matrix is solved; it is measured at a half and at the whole of the images, in processes of their
-own, because it must not grow with their number. Claims end with ``ok`` or ``short``.
+process, where the Gram matrix is solved; it is measured at a half and at the whole of the images, because it must not
+grow with their number. Claims end with ``ok`` or ``short``.
 """
 
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import sys
 import tempfile
 from pathlib import Path
@@ -24,7 +23,7 @@ import scipy.linalg
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
-from measure import claim, peak_mb, save, side_by_side  # noqa: E402
+from measure import claim, forget_peak, peak_mb, save, side_by_side  # noqa: E402
 from pyspark.sql import SparkSession  # noqa: E402
 
 from imgsearch.core.gram import Moments  # noqa: E402
@@ -75,18 +74,11 @@ def mllib(spark: SparkSession, path: str, case: Case, moments: Moments) -> Proje
     return fit_with("mllib", spark.read.parquet(path), moments, case.n_components, "enc", 0.0)
 
 
-def driver_mb(path: str, case: Case) -> float:
-    """Peak memory of a driver of its own that fits what is at ``path``."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return float(pool.apply(_fit_alone, (path, case)))
-
-
-def _fit_alone(path: str, case: Case) -> float:
-    spark = build_session("driver memory", spark__ui__showConsoleProgress="false")
+def driver_mb(spark: SparkSession, path: str, case: Case) -> float:
+    """Peak memory of this process, the driver's Python, while it fits what is at ``path``."""
+    forget_peak()
     ours(spark, path, case)
-    peak = peak_mb()
-    spark.stop()
-    return peak
+    return peak_mb()
 
 
 def main() -> None:
@@ -99,8 +91,9 @@ def main() -> None:
         whole, half = f"{folder}/whole.parquet", f"{folder}/half.parquet"
         write(whole, case)
         write(half, case._replace(n=case.n // 2))
-        memory = {"half": driver_mb(half, case), "whole": driver_mb(whole, case)}
         spark = build_session("benchmark compress", spark__driver__memory="4g", spark__ui__showConsoleProgress="false")
+        ours(spark, half, case)  # workers started
+        memory = {"half": driver_mb(spark, half, case), "whole": driver_mb(spark, whole, case)}
         frame = spark.read.parquet(whole)
         moments = Moments.from_bytes(gather(frame.select("embedding"), moments_of_batches, merge_moments) or b"")
         print(f"{case.n:,} x {case.dim}, {case.n_components} components", flush=True)

@@ -151,3 +151,22 @@ def test_settings_are_checked() -> None:
         seeded(clustered(5), 0)
     with pytest.raises(ValueError, match="without a sample"):
         seeded(np.empty((0, 16), np.float32), 3)
+
+
+def test_rounds_rest_when_they_gain_nothing_but_not_before_an_empty_cluster_has_its_place() -> None:
+    held, empty = (kmeans.Partial(np.zeros((2, 3), np.int64), np.array(counts)) for counts in ([5, 5], [10, 0]))
+    step = kmeans.Update(np.zeros((2, 3), np.float32), shift=0.1, cost=99.999)
+    assert kmeans.at_rest(step, [100.0, 99.999], held)
+    assert not kmeans.at_rest(step, [100.0, 99.999], empty)
+    assert not kmeans.at_rest(step, [101.0, 99.999], held)
+    assert not kmeans.at_rest(step, [99.999], held)
+    assert kmeans.at_rest(step._replace(shift=0.0), [99.999], empty)
+
+
+def test_the_number_of_threads_does_not_change_the_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = unit(np.random.default_rng(3).standard_normal((9000, 16)).astype(np.float32))
+    found = []
+    for threads in (1, 3):
+        monkeypatch.setattr(kmeans, "_n_threads", lambda threads=threads: threads)
+        found.append(kmeans.seed(rows, 20, np.random.default_rng(5), n_rounds=3).tobytes())
+    assert found[0] == found[1]

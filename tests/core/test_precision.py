@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from imgsearch.core.precision import expand, loss, shrink
-from imgsearch.core.vectors import unit
+from imgsearch.core.precision import expand, loss, shrink, stored
+from imgsearch.core.vectors import unit, unpack_bytes
 
 
 def vectors(n: int = 300, dim: int = 64) -> np.ndarray:
@@ -52,3 +52,13 @@ def test_mistakes_are_refused() -> None:
         expand(np.zeros((2, 7), np.uint8), "float16")
     with pytest.raises(ValueError, match="NaN"):
         shrink(np.full((1, 4), np.nan, np.float32), "int8")
+
+
+def test_a_vector_without_direction_is_stored_as_null() -> None:
+    rows = unit(np.random.default_rng(0).standard_normal((5, 8)).astype(np.float32))
+    rows[2] = 0
+    column = stored(rows, "int8")
+    assert [value is None for value in column.to_pylist()] == [False, False, True, False, False]
+    assert {len(value) for value in column.to_pylist() if value} == {8}
+    back = expand(unpack_bytes(column.drop_null()), "int8")
+    assert np.einsum("ij,ij->i", back, rows[[0, 1, 3, 4]]).min() > 0.999
