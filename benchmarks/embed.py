@@ -199,36 +199,43 @@ def main() -> None:
                     timed = host.run(contestant, folder, encoder, SLOW.get(name, 1))
                     if number:
                         taken[name, mix].append(timed)
+            n = sum(1 for _ in folder.glob("0*"))
+            print(f"\n{mix}: {n} images, {args.cores} cores, {args.encoder}, {repeats} repeats")
+            print(render_table(rows_of(taken, mix)), flush=True)
     finally:
         for host in hosts:
             host.stop()
 
-    middle = {
-        key: Timed(*(statistics.median(column) for column in zip(*runs_, strict=True))) for key, runs_ in taken.items()
-    }
-    for mix, folder in folders.items():
-        rows = [
-            {
-                "contestant": name,
-                "images/s": round(middle[name, mix].rate, 1),
-                "least": round(min(t.rate for t in taken[name, mix]), 1),
-                "most": round(max(t.rate for t in taken[name, mix]), 1),
-                "cpu ms/image": round(middle[name, mix].cpu, 1),
-                "ours, times": round(middle[OURS, mix].rate / middle[name, mix].rate, 2)
-                if (OURS, mix) in middle
-                else None,
-                "peak MB": round(middle[name, mix].rss_mb) if middle[name, mix].rss_mb > 0 else None,
-            }
-            for name, _ in runs
-        ]
-        n = sum(1 for _ in folder.glob("0*"))
-        print(f"\n{mix}: {n} images, {args.cores} cores, {args.encoder}, {repeats} repeats")
-        print(render_table(rows))
+    middle = medians(taken)
     print(f"\nload average {load[0]:.1f} before, {os.getloadavg()[0]:.1f} after, {time.time() - began:.0f} s")
     reached = claims(middle)
     for name, measured, goal, ok in reached:
         print(f"claim {name} {measured:.2f} {goal:g} {'ok' if ok else 'short'}")
     save(args, repeats, load, taken, reached)
+
+
+def medians(taken: dict[tuple[str, str], list[Timed]]) -> dict[tuple[str, str], Timed]:
+    """The median run, column by column."""
+    return {key: Timed(*map(statistics.median, zip(*timed, strict=True))) for key, timed in taken.items()}
+
+
+def rows_of(taken: dict[tuple[str, str], list[Timed]], mix: str) -> list[dict[str, Any]]:
+    """The table of one mix."""
+    middle = {name: timed for (name, of), timed in medians(taken).items() if of == mix}
+    ours = middle.get(OURS)
+    return [
+        {
+            "contestant": name,
+            "images/s": round(timed.rate, 1),
+            "least": round(min(t.rate for t in taken[name, mix]), 1),
+            "most": round(max(t.rate for t in taken[name, mix]), 1),
+            "cpu ms/image": round(timed.cpu, 1),
+            "ours, times": round(ours.rate / timed.rate, 2) if ours else None,
+            "by cpu": round(timed.cpu / ours.cpu, 2) if ours else None,
+            "peak MB": round(timed.rss_mb) if timed.rss_mb > 0 else None,
+        }
+        for name, timed in middle.items()
+    ]
 
 
 def n_images(mix: str, asked: int | None, size: str) -> int:
