@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 import tempfile
@@ -35,6 +36,7 @@ on all cores. Exit codes: 0 done, 2 a mistake in what was given (one line says w
 
 def run_job(name: str, config_class: type[Config], run: Callable[[SparkSession, Config], RunSummary]) -> int:
     """The whole of ``jobs/NAME.py``: parse, call, print the summary, return the exit code."""
+    _take_stderr_back()
     try:
         config = parse(name, config_class, sys.argv[1:])
         for chatty in ("py4j", "DataFrameQueryContextLogger"):
@@ -98,6 +100,19 @@ def usage() -> str:
     lines = [f"  {name:<10} {cls.about}" for name, cls in known.items()]
     lines.append("  encoders   list the networks that --encoder takes, and which of them need a download")
     return USAGE.format(jobs="\n".join(lines))
+
+
+def _take_stderr_back() -> None:
+    """spark-submit runs Python with its stderr merged into stdout; write to the stderr that spark-submit itself has."""
+    if "PYSPARK_GATEWAY_PORT" not in os.environ:  # not started by spark-submit
+        return
+    try:
+        handle = os.open(f"/proc/{os.getppid()}/fd/2", os.O_WRONLY | os.O_APPEND)
+    except OSError:  # no /proc, or a driver that runs for somebody else
+        return
+    sys.stderr.flush()
+    os.dup2(handle, 2)
+    os.close(handle)
 
 
 def _told(e: UserError) -> int:
