@@ -57,34 +57,33 @@ def run(spark: SparkSession, config: EmbedConfig) -> RunSummary:
     encoder = resolve(config.encoder, pooling=config.pooling, precision=config.precision)
     limits = DecodeLimits(max_pixels=config.max_pixels, seconds=config.decode_seconds)
     named = {"encoder": encoder.name, "encoder_id": encoder.encoder_id}
-    todo = _unseen(warehouse, encoder.encoder_id).persist()
-    try:
-        total = todo.count()
-        good = bad = 0
-        if total:
-            graph = broadcast_graph(spark, encoder)
-            _register(warehouse, encoder)
-            projection = find_projection(warehouse, encoder.encoder_id)
-            shared = None if projection is None else spark.sparkContext.broadcast(projection)
-            n_slices = -(-total // config.slice_images)
-            passing = _refused(warehouse, encoder.encoder_id).where(F.col("reason").isin(*PASSING_REASONS))
-            retried = not passing.isEmpty()
-            with Progress(spark.sparkContext, "embed", total) as progress:
-                for number in range(n_slices):
-                    slice_watch = Stopwatch()
-                    part = todo.where(F.pmod(F.xxhash64("image_id"), F.lit(n_slices)) == number)
-                    n_good, n_bad = _embed_slice(
-                        warehouse, part, encoder, graph, shared, limits, -(-total // n_slices), progress, retried
-                    )
-                    good, bad = good + n_good, bad + n_bad
-                    if n_slices > 1:  # the figures that a stopped run leaves behind
-                        finish(
-                            warehouse, "embed slice", slice_watch, rows_in=n_good + n_bad, rows_out=n_good,
-                            quarantined=n_bad, details=named | {"slice": f"{number + 1}/{n_slices}"},
-                        )  # fmt: skip
-            graph.unpersist()
-    finally:
-        todo.unpersist()
+    # Checkpoints, not caches: Spark computes a cache anew when a table behind it is written, and every slice writes
+    # 'embeddings', which is behind the question what has no embedding yet.
+    todo = _unseen(warehouse, encoder.encoder_id).localCheckpoint()
+    total = todo.count()
+    good = bad = 0
+    if total:
+        graph = broadcast_graph(spark, encoder)
+        _register(warehouse, encoder)
+        projection = find_projection(warehouse, encoder.encoder_id)
+        shared = None if projection is None else spark.sparkContext.broadcast(projection)
+        n_slices = -(-total // config.slice_images)
+        passing = _refused(warehouse, encoder.encoder_id).where(F.col("reason").isin(*PASSING_REASONS))
+        retried = not passing.isEmpty()
+        with Progress(spark.sparkContext, "embed", total) as progress:
+            for number in range(n_slices):
+                slice_watch = Stopwatch()
+                part = todo.where(F.pmod(F.xxhash64("image_id"), F.lit(n_slices)) == number)
+                n_good, n_bad = _embed_slice(
+                    warehouse, part, encoder, graph, shared, limits, -(-total // n_slices), progress, retried
+                )
+                good, bad = good + n_good, bad + n_bad
+                if n_slices > 1:  # the figures that a stopped run leaves behind
+                    finish(
+                        warehouse, "embed slice", slice_watch, rows_in=n_good + n_bad, rows_out=n_good,
+                        quarantined=n_bad, details=named | {"slice": f"{number + 1}/{n_slices}"},
+                    )  # fmt: skip
+        graph.unpersist()
     return finish(
         warehouse, "embed", watch, rows_in=total, rows_out=good, quarantined=bad,
         details=named,
@@ -243,33 +242,30 @@ def _embed_slice(
         )
         .withColumn("reason", F.when(changed, "changed").otherwise(F.col("reason")))
         .drop("content")
-        .persist()
+        .localCheckpoint()
     )
-    try:
-        n, n_bad = rows.agg(F.count("*"), F.count("reason")).collect()[0]
-        now = F.current_timestamp()
-        if n > n_bad:
-            good = rows.where(F.col("reason").isNull())
-            warehouse.append(
-                EMBEDDINGS,
-                good.withColumns({"encoder_id": F.lit(encoder.encoder_id), "embedded_at": now}).coalesce(_n_files(n)),
-            )
-            if projection is not None:  # an image that got no vector here is left to compress, which says why
-                fused = good.where(F.col("vector").isNotNull())
-                projected = fused.withColumn("projection_id", F.lit(projection.value.projection_id))
-                warehouse.append(VECTORS, projected.coalesce(_n_files(n)))
-        if n_bad or retried:
-            news = rows if retried else rows.where(F.col("reason").isNotNull())
-            columns = news.select(
-                "path", F.col("wanted_id").alias("image_id"), F.lit("embed").alias("stage"),
-                F.lit(encoder.encoder_id).alias("encoder_id"), "reason", "detail", now.alias("quarantined_at"),
-            )  # fmt: skip
-            # collected, because MERGE reads its source more than once and would embed refused images again
-            source = warehouse.spark.createDataFrame(columns.toArrow())
-            warehouse.merge(QUARANTINE, source, delete=F.col("s.reason").isNull())
-        return n - n_bad, n_bad
-    finally:
-        rows.unpersist()
+    n, n_bad = rows.agg(F.count("*"), F.count("reason")).collect()[0]
+    now = F.current_timestamp()
+    if n > n_bad:
+        good = rows.where(F.col("reason").isNull())
+        warehouse.append(
+            EMBEDDINGS,
+            good.withColumns({"encoder_id": F.lit(encoder.encoder_id), "embedded_at": now}).coalesce(_n_files(n)),
+        )
+        if projection is not None:  # an image that got no vector here is left to compress, which says why
+            fused = good.where(F.col("vector").isNotNull())
+            projected = fused.withColumn("projection_id", F.lit(projection.value.projection_id))
+            warehouse.append(VECTORS, projected.coalesce(_n_files(n)))
+    if n_bad or retried:
+        news = rows if retried else rows.where(F.col("reason").isNotNull())
+        columns = news.select(
+            "path", F.col("wanted_id").alias("image_id"), F.lit("embed").alias("stage"),
+            F.lit(encoder.encoder_id).alias("encoder_id"), "reason", "detail", now.alias("quarantined_at"),
+        )  # fmt: skip
+        # collected, because MERGE reads its source more than once and would embed refused images again
+        source = warehouse.spark.createDataFrame(columns.toArrow())
+        warehouse.merge(QUARANTINE, source, delete=F.col("s.reason").isNull())
+    return n - n_bad, n_bad
 
 
 def n_tasks(spark: SparkSession, n_images: int) -> int:
