@@ -29,6 +29,7 @@ from typing import Any, NamedTuple
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 from embed_images import MIXES, make  # noqa: E402
+from measure import cpu_seconds  # noqa: E402
 
 from imgsearch.core.encoder import DEFAULT  # noqa: E402
 from imgsearch.report.table import render_table  # noqa: E402
@@ -40,7 +41,6 @@ OURS_MOBILENET = f"{OURS}, MobileNetV3"
 HOSTS = ((OURS,), (CEILING,), (FLOAT32, BF16, DEDUP), (NAIVE,))  # what shares a process
 SLOW = {NAIVE: 4}
 IMAGEDEDUP = HERE.parent / ".cache" / "imagededup"
-TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Timed(NamedTuple):
@@ -94,26 +94,6 @@ class Host:
         if not line:
             raise SystemExit(f"{self.names} ended while asked for {what}; see contestants.log")
         return json.loads(line)
-
-
-def cpu_seconds(pid: int) -> float:
-    """CPU time of a process, its living descendants, and those that any of them has waited for."""
-    children = defaultdict(list)
-    ticks = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            except OSError:  # it has ended since
-                continue
-            children[int(fields[1])].append(int(entry.name))
-            ticks[int(entry.name)] = sum(map(int, fields[11:15]))
-    total, waiting = 0, [pid]
-    while waiting:
-        here = waiting.pop()
-        total += ticks.get(here, 0)
-        waiting += children[here]
-    return total / TICKS
 
 
 def mobilenet(folder: Path) -> str:
