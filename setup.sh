@@ -70,7 +70,7 @@ setup_python() {  # run | dev
     say "setup: installing the locked environment into .venv (once; about 7 GB, most of it torch)"
     UV_PYTHON_DOWNLOADS=never "$uv" sync --project "$ROOT" --frozen --inexact --quiet \
         --python "$python" "${groups[@]}" || fail "uv could not install the environment of uv.lock; is PyPI reachable from here? (see the lines above)"
-    printf '%s' "$wanted" >"$stamp"
+    printf '%s' "$wanted" | tee "$VENV/.stamp-run" >"$stamp"  # what development needs includes what a run needs
 }
 
 setup_jars() {
