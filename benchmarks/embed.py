@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -29,7 +28,7 @@ from typing import Any, NamedTuple
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 from embed_images import MIXES, make  # noqa: E402
-from measure import cpu_seconds  # noqa: E402
+from measure import claim, cpu_seconds, save  # noqa: E402
 
 from imgsearch.core.encoder import DEFAULT  # noqa: E402
 from imgsearch.report.table import render_table  # noqa: E402
@@ -112,15 +111,14 @@ def mobilenet(folder: Path) -> str:
     return str(weights)
 
 
-def claims(middle: dict[tuple[str, str], Timed]) -> list[tuple[str, float, float, bool]]:
-    """(name, measured, goal, reached): ratios of the medians of images a second."""
+def claims(middle: dict[tuple[str, str], Timed]) -> list[dict[str, Any]]:
+    """What is claimed, printed: ratios of the medians of images a second."""
     small, large, grey = MIXES
     found = []
 
     def ratio(name: str, one: tuple[str, str], other: tuple[str, str], goal: float) -> None:
         if one in middle and other in middle:
-            measured = middle[one].rate / middle[other].rate
-            found.append((name, measured, goal, measured >= goal))
+            found.append(claim(name, middle[one].rate / middle[other].rate, goal))
 
     for mix in (small, large, grey):
         word = mix.replace(" ", "_")
@@ -131,8 +129,7 @@ def claims(middle: dict[tuple[str, str], Timed]) -> list[tuple[str, float, float
     ratio("over_dataloader_bf16_12mp", (OURS, large), (BF16, large), 3)
     ratio("over_imagededup_same_network", (OURS_MOBILENET, small), (DEDUP, small), 1)
     if (OURS, large) in middle:
-        peak = middle[OURS, large].rss_mb
-        found.append(("worker_peak_mb_12mp", peak, 1000, peak < 1000))
+        found.append(claim("worker_peak_mb_12mp", middle[OURS, large].rss_mb, 1000, at_least=False))
     return found
 
 
@@ -188,10 +185,7 @@ def main() -> None:
 
     middle = medians(taken)
     print(f"\nload average {load[0]:.1f} before, {os.getloadavg()[0]:.1f} after, {time.time() - began:.0f} s")
-    reached = claims(middle)
-    for name, measured, goal, ok in reached:
-        print(f"claim {name} {measured:.2f} {goal:g} {'ok' if ok else 'short'}")
-    save(args, repeats, load, taken, reached)
+    save_runs(args, repeats, load, taken, claims(middle))
 
 
 def medians(taken: dict[tuple[str, str], list[Timed]]) -> dict[tuple[str, str], Timed]:
@@ -225,26 +219,16 @@ def n_images(mix: str, asked: int | None, size: str) -> int:
     return max(8, asked // 4) if mix.startswith("12 MP") else asked
 
 
-def save(args: argparse.Namespace, repeats: int, load: Any, taken: Any, reached: Any) -> None:
+def save_runs(args: argparse.Namespace, repeats: int, load: Any, taken: Any, reached: list[dict[str, Any]]) -> None:
     """All runs and claims as JSON."""
-    out = HERE / "results" / ("embed.json" if args.size == "full" else "embed_small.json")
-    out.parent.mkdir(exist_ok=True)
-    document = {
-        "when": time.strftime("%Y-%m-%d %H:%M"),
-        "machine": platform.processor() or platform.machine(),
-        "cores": args.cores,
-        "encoder": args.encoder,
-        "repeats": repeats,
-        "load_before": load,
-        "runs": [
-            {"contestant": name, "mix": mix, "images_per_second": [round(t.rate, 2) for t in timed],
-             "cpu_ms_per_image": [round(t.cpu, 2) for t in timed]}
-            for (name, mix), timed in taken.items()
-        ],
-        "claims": [{"name": n, "measured": round(m, 3), "goal": g, "reached": ok} for n, m, g, ok in reached],
-    }  # fmt: skip
-    out.write_text(json.dumps(document, indent=1) + "\n")
-    print(f"saved {out}")
+    runs = [
+        {"contestant": name, "mix": mix, "images_per_second": [round(t.rate, 2) for t in timed],
+         "cpu_ms_per_image": [round(t.cpu, 2) for t in timed],
+         "peak_mb": [round(t.rss_mb) for t in timed if t.rss_mb > 0]}
+        for (name, mix), timed in taken.items()
+    ]  # fmt: skip
+    figures = {"cores_used": args.cores, "encoder": args.encoder, "repeats": repeats, "load_before": load}
+    save("embed" if args.size == "full" else "embed_small", figures | {"runs": runs, "claims": reached})
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "core")]
 
 from damage import damaged  # noqa: E402
 from image_files import files  # noqa: E402
+from measure import claim, save  # noqa: E402
 
 from imgsearch.core.formats import REASONS  # noqa: E402
 from imgsearch.core.images import DecodeLimits, ImageError, decode  # noqa: E402
@@ -57,6 +58,8 @@ def main() -> int:
         faults += result["faults"]
         slowest, peak = max(slowest, result["slowest"]), max(peak, result["peak"])
     report(ends, faults, slowest, peak, written, time.perf_counter() - started)
+    claims = [claim("damaged files", ends.total(), args.files), claim("faults", len(faults), 0, at_least=False)]
+    save("fuzz", {"seed": args.seed, "ends": ends, "slowest_s": slowest, "peak_mb": peak, "claims": claims})
     return 1 if faults else 0
 
 

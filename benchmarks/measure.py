@@ -59,10 +59,10 @@ def side_by_side(contestants: Mapping[str, tuple[int, Callable[[], Any]]]) -> di
 
 
 def claim(name: str, measured: float, goal: float, at_least: bool = True) -> dict[str, Any]:
-    """Print whether a goal is met, and return it for the results."""
-    met = measured >= goal if at_least else measured <= goal
-    print(f"claim {name} {measured:.4g} {'>=' if at_least else '<='} {goal:g} {'ok' if met else 'short'}", flush=True)
-    return {"claim": name, "measured": measured, "goal": goal, "met": met}
+    """Print ``claim NAME MEASURED GOAL ok|short``, and return it for the results. Blanks in a name become ``_``."""
+    name, met = name.replace(" ", "_"), measured >= goal if at_least else measured <= goal
+    print(f"claim {name} {measured:.4g} {goal:g} {'ok' if met else 'short'}", flush=True)
+    return {"claim": name, "measured": measured, "goal": goal, "at_least": at_least, "met": met}
 
 
 def save(name: str, figures: Mapping[str, Any]) -> None:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from PIL import Image
 
+from imgsearch.core.resampling import resized
+
 MOST_SCALED = 1 << 22  # pixels of a scaled image up to which it is scaled whole and then cut
 ACROSS = frozenset(
     (Image.Transpose.TRANSPOSE, Image.Transpose.TRANSVERSE, Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_270)
@@ -58,7 +60,7 @@ def placed(
     if placement.whole[0] * placement.whole[1] > MOST_SCALED:
         return _cut_first(pixels if turn is None else pixels.transpose(turn), placement, filter)
     whole = placement.whole[::-1] if turn in ACROSS else placement.whole
-    scaled = pixels.resize(whole, filter, box=(0, 0, *part))
+    scaled = resized(pixels, whole, filter, (0, 0, *part))
     if turn is not None:
         scaled = scaled.transpose(turn)
     return scaled if placement.cut == (0, 0, *scaled.size) else scaled.crop(placement.cut)
@@ -69,4 +71,4 @@ def _cut_first(pixels: Image.Image, placement: Placement, filter: Image.Resampli
     across, down = pixels.width / placement.whole[0], pixels.height / placement.whole[1]
     left, top, right, bottom = placement.cut
     box = (left * across, top * down, min(right * across, pixels.width), min(bottom * down, pixels.height))
-    return pixels.resize((right - left, bottom - top), filter, box=box)
+    return resized(pixels, (right - left, bottom - top), filter, box)
