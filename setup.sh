@@ -68,7 +68,8 @@ setup_python() {  # run | dev
     if [ -x "$VENV/bin/python" ]; then python="$VENV/bin/python"; else python="$(find_python)"; fi
     uv="$(find_uv)"
     say "setup: installing the locked environment into .venv (once; about 7 GB, most of it torch)"
-    UV_PYTHON_DOWNLOADS=never "$uv" sync --project "$ROOT" --frozen --inexact --quiet \
+    # Compiled at once: every Python worker imports pandas, pyspark and more, and not all may write their bytecode down.
+    UV_PYTHON_DOWNLOADS=never "$uv" sync --project "$ROOT" --frozen --inexact --quiet --compile-bytecode \
         --python "$python" "${groups[@]}" || fail "uv could not install the environment of uv.lock; is PyPI reachable from here? (see the lines above)"
     printf '%s' "$wanted" | tee "$VENV/.stamp-run" >"$stamp"  # what development needs includes what a run needs
 }

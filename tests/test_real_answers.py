@@ -10,7 +10,7 @@ import pytest
 from imgsearch.core.encoder import resolve
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
-import answers  # noqa: E402
+import answers
 
 
 @pytest.mark.real_data

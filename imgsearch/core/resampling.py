@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
-PATIENCE = 100  # images that a process leaves to Pillow before it loads the compiled code, which takes half a second
+PATIENCE = 300  # images that a process leaves to Pillow before it loads the compiled code, which takes a second
 
 Box = tuple[float, float, float, float]
 _seen = 0
