@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import scipy.linalg
 from numpy.typing import ArrayLike, NDArray
 
 from imgsearch.core.gram import Moments
@@ -121,6 +120,8 @@ def fit(
     if not total > 0:
         raise ValueError(f"all {moments.n} embeddings are the same: there is no direction to project on")
     first = moments.dim - n_components
+    import scipy.linalg  # the workers, which only apply projections, need none of it
+
     variances, columns = scipy.linalg.eigh(
         covariance, subset_by_index=[first, moments.dim - 1], overwrite_a=True, check_finite=False
     )
