@@ -13,8 +13,8 @@ setup:  ## the locked environment in .venv, with what development needs, and Del
 
 ##@ Checks
 .PHONY: test test-fast lint format
-test: lint  ## everything: lint, types, all tests (starts Spark)
-	$(PYTHON) -m pytest imgsearch tests $(PYTEST)
+test: lint  ## everything: lint, types, all tests (starts Spark), in two processes
+	$(PYTHON) -m pytest imgsearch tests -n 2 --dist loadfile $(PYTEST)
 
 test-fast: lint  ## lint, types, and the tests that need no Spark
 	$(PYTHON) -m pytest imgsearch tests -m "not spark and not real_data" $(PYTEST)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -42,6 +43,7 @@ from imgsearch.tables import (
 
 QUALITY = ("sharpness", "brightness", "contrast", "entropy")
 MARKER = ".imgsearch-export"
+AT_ONCE = 4  # tables written side by side
 
 
 def run(spark: SparkSession, config: ExportConfig) -> RunSummary:
@@ -52,16 +54,23 @@ def run(spark: SparkSession, config: ExportConfig) -> RunSummary:
     out = absolute(config.output)
     _refuse_foreign(out, config.output)
     points = _map(warehouse, projection.projection_id, config.map_points)
-    tables = flat_tables(warehouse, known.encoder_id, spark.createDataFrame(points))
-    for name, frame in tables.items():
-        frame.write.format("delta").mode("overwrite").option("overwriteSchema", "true").save(f"{out}/delta/{name}")
-        # read back: the joins behind a table are computed once
-        tables[name] = spark.read.format("delta").load(f"{out}/delta/{name}")
-        tables[name].coalesce(1).write.mode("overwrite").parquet(f"{out}/parquet/{name}")
-    data = _report_data(warehouse, tables, points, f"{known.name} ({known.encoder_id})", projection.projection_id)
+    flat = flat_tables(warehouse, known.encoder_id, spark.createDataFrame(points))
+    tables = {name: frame.persist() for name, frame in flat.items()}  # written twice, read by the page
+    try:
+        with ThreadPoolExecutor(AT_ONCE) as pool:  # most of a small table's time is Spark's own, between its tasks
+            list(pool.map(lambda name: _write_table(tables[name], name, out), tables))
+        data = _report_data(warehouse, tables, points, f"{known.name} ({known.encoder_id})", projection.projection_id)
+    finally:
+        for frame in tables.values():
+            frame.unpersist()
     page = _write_report(warehouse, data, out)
     n = data.n_distinct_total or 0
     return finish(warehouse, "export", watch, rows_in=n, rows_out=n, details={"tables": len(tables), "report": page})
+
+
+def _write_table(frame: DataFrame, name: str, out: str) -> None:
+    frame.write.format("delta").mode("overwrite").option("overwriteSchema", "true").save(f"{out}/delta/{name}")
+    frame.coalesce(1).write.mode("overwrite").parquet(f"{out}/parquet/{name}")
 
 
 def flat_tables(warehouse: Warehouse, encoder_id: str, points: DataFrame) -> dict[str, DataFrame]:
