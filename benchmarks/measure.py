@@ -74,8 +74,8 @@ def save(name: str, figures: Mapping[str, Any]) -> None:
     print(f"figures: {path}")
 
 
-def cpu_seconds(pid: int) -> float:
-    """CPU time of a process, its living descendants, and those that any of them has waited for."""
+def descendants(pid: int) -> dict[int, int]:
+    """A process and all that it started and that live: process id → CPU ticks, with those of children it waited for."""
     children: dict[int, list[int]] = defaultdict(list)
     ticks: dict[int, int] = {}
     for entry in Path("/proc").iterdir():
@@ -86,12 +86,18 @@ def cpu_seconds(pid: int) -> float:
                 continue
             children[int(fields[1])].append(int(entry.name))
             ticks[int(entry.name)] = sum(map(int, fields[11:15]))
-    total, waiting = 0, [pid]
+    found: dict[int, int] = {}
+    waiting = [pid]
     while waiting:
         here = waiting.pop()
-        total += ticks.get(here, 0)
+        found[here] = ticks.get(here, 0)
         waiting += children[here]
-    return total / TICKS
+    return found
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time of a process, its living descendants, and those that any of them has waited for."""
+    return sum(descendants(pid).values()) / TICKS
 
 
 def forget_peak() -> None:
