@@ -110,8 +110,11 @@ _held: dict[str, Any] = {}
 
 
 def _start_process(encoder: Encoder, graph: bytes) -> None:
+    from threadpoolctl import threadpool_limits
+
     from imgsearch.core.runtime import load_runtime
 
+    threadpool_limits(1)  # as Spark's OMP_NUM_THREADS does for its workers; BLAS would take every core for a dot product
     _held.update(encoder=encoder, runtime=load_runtime(graph, encoder, 1))
 
 

@@ -42,7 +42,7 @@ EMBEDDED = (
 )
 #: Reasons that another try may mend: these are not counted as seen.
 PASSING_REASONS = ("unreadable", "changed", "timeout", "out_of_memory")
-TASK_IMAGES = 128
+TASK_IMAGES = 512  # starting a task costs some 80 ms, an image 5 to 15
 INT8_PICTURES = 48  # that int8 reads its ranges off: drawn, the same for everyone
 
 
