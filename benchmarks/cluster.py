@@ -1,8 +1,8 @@
 """Clustering side by side, in one run: this, Spark MLlib's KMeans (both solvers), scikit-learn and FAISS.
 
     PYTHONPATH=. python benchmarks/cluster.py --size small      # a minute: 20,000 x 64, 50 clusters
-    PYTHONPATH=. python benchmarks/cluster.py --size medium     # 50,000 x 256, 100 clusters
-    PYTHONPATH=. python benchmarks/cluster.py --size large      # 100,000 x 256, 100 and 1,000
+    PYTHONPATH=. python benchmarks/cluster.py --size medium     # 100,000 x 256, 100 clusters
+    PYTHONPATH=. python benchmarks/cluster.py --size large      # 100,000 x 256, 100 and 1,000 clusters
     PYTHONPATH=. python benchmarks/cluster.py --size full       # and 1,000,000 x 256, 1,000 clusters: hours of MLlib
 
 Every Spark contestant starts from the same Parquet file of packed vectors and its time includes reading it and its
@@ -59,7 +59,7 @@ class Case(NamedTuple):
 
 CASES = {
     "small": [Case(20_000, 64, 50, 3, 1)],
-    "medium": [Case(50_000, 256, 100, 2, 1)],
+    "medium": [Case(100_000, 256, 100, 2, 1)],
     "large": [Case(100_000, 256, 100, 3, 1), Case(100_000, 256, 1000, 3, 1)],
     "full": [Case(100_000, 256, 100, 3, 1), Case(100_000, 256, 1000, 3, 1), Case(1_000_000, 256, 1000, 2, 1)],
 }
