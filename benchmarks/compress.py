@@ -47,7 +47,7 @@ class Case(NamedTuple):
 CASES = {
     "small": Case(5_000, 256, 64, 3, 1),
     "medium": Case(20_000, 1280, 256, 3, 1),
-    "full": Case(50_000, 2048, 256, 3, 2),
+    "full": Case(50_000, 2048, 256, 3, 1),
 }
 
 

@@ -45,7 +45,7 @@ from imgsearch.stages.layout import FILE_VECTORS, Codebook  # noqa: E402
 
 TOP_K = 10
 PER_CLUSTER = 1_000
-FEW = {"small": (5_000, 50), "medium": (20_000, 100)}  # rows and queries for what evaluates every pair in the JVM
+FEW = {"small": (5_000, 50), "medium": (50_000, 400)}  # rows and queries for what evaluates every pair in the JVM
 
 
 class Case(NamedTuple):

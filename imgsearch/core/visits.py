@@ -59,7 +59,7 @@ def visits(nearest: Ids) -> Visits:
     return Visits(cluster_ids, np.append(first, len(order)).astype(np.int64), queries[order])
 
 
-def ranges(cluster_ids: Ids, most: int = 64) -> list[tuple[int, int]]:
+def ranges(cluster_ids: Ids, most: int = 16) -> list[tuple[int, int]]:
     """The fewest intervals that hold ``cluster_ids``, at most ``most``: beyond that the narrowest gaps are closed.
 
     >>> ranges(np.array([7, 1, 2, 3, 9]))
