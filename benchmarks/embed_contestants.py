@@ -114,7 +114,7 @@ def _start_process(encoder: Encoder, graph: bytes) -> None:
 
     from imgsearch.core.runtime import load_runtime
 
-    threadpool_limits(1)  # as Spark's OMP_NUM_THREADS does for its workers; BLAS would take every core for a dot product
+    threadpool_limits(1)  # as Spark's OMP_NUM_THREADS does for its workers; BLAS takes every core for a dot product
     _held.update(encoder=encoder, runtime=load_runtime(graph, encoder, 1))
 
 
