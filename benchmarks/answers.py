@@ -22,9 +22,8 @@ from PIL import Image, ImageOps
 
 from imgsearch.core.encoder import DEFAULT, Encoder, resolve
 from imgsearch.core.images import decode
-from imgsearch.core.onnx_export import export_graph
 from imgsearch.core.runtime import load_runtime, reference_runtime
-from imgsearch.lake.graphs import cached_graph
+from imgsearch.stages.embed import graph_of
 
 GOAL = 0.9999
 DATA = Path(os.environ.get("IMGSEARCH_REAL_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
@@ -43,8 +42,7 @@ def compare(encoder: Encoder, paths: list[Path]) -> Answers:
     if prep.fit != "squash":
         raise SystemExit(f"{encoder.name} crops; this compares encoders that squash")
     size, filter = (prep.height, prep.width), Image.Resampling[prep.resample.upper()]
-    graph = cached_graph(encoder.encoder_id, lambda: export_graph(encoder))
-    fast, plain = load_runtime(graph, encoder, 1), reference_runtime(encoder)
+    fast, plain = load_runtime(graph_of(encoder), encoder, 1), reference_runtime(encoder)
     cosines = np.empty(len(paths))
     for i, path in enumerate(paths):
         content = path.read_bytes()

@@ -28,10 +28,9 @@ sys.path.insert(0, str(HERE.parent))
 from measure import claim, descendants, save, side_by_side  # noqa: E402
 from pyspark.sql import SparkSession  # noqa: E402
 from pyspark.sql import functions as F  # noqa: E402
-from search import an_id, drawn  # noqa: E402
+from search import an_id, drawn, in_clusters  # noqa: E402
 
 from imgsearch.config import DedupConfig  # noqa: E402
-from imgsearch.core import kmeans  # noqa: E402
 from imgsearch.core.projection import Projection  # noqa: E402
 from imgsearch.core.vectors import Matrix, pack, unit  # noqa: E402
 from imgsearch.lake.session import build_session  # noqa: E402
@@ -70,12 +69,7 @@ def vectors(case: Case) -> Matrix:
 def make(spark: SparkSession, case: Case, folder: str) -> Warehouse:
     """The tables that ``dedup`` reads, in files by cluster."""
     rows = vectors(case)
-    sample = rows[np.random.default_rng(2).permutation(case.n)[: 32 * case.n_clusters]]
-    seeds = kmeans.seed(sample, case.n_clusters, np.random.default_rng(3), n_starts=1)
-    centroids = kmeans.fit([sample], seeds, 5).centroids
-    clusters = np.concatenate(
-        [kmeans.assign(rows[s : s + ONCE], centroids).cluster_ids for s in range(0, case.n, ONCE)]
-    )
+    centroids, clusters = in_clusters(rows, case.n_clusters)
     order = np.argsort(clusters, kind="stable")
     warehouse = Warehouse.open(spark, f"{folder}/w", create=True)
     ones = np.ones(case.dim, np.float32)

@@ -22,8 +22,7 @@ import pandas as pd
 
 from imgsearch.core.encoder import Encoder, resolve
 from imgsearch.core.images import DecodeLimits
-from imgsearch.core.onnx_export import export_graph
-from imgsearch.lake.graphs import cached_graph
+from imgsearch.stages.embed import graph_of
 
 Run = Callable[[Path, str, int], dict[str, float]]
 CHUNK = 8  # files that a process of the bare loop takes at a time
@@ -32,10 +31,6 @@ CHUNK = 8  # files that a process of the bare loop takes at a time
 def files(folder: Path, share: int) -> list[str]:
     """Every ``share``-th file of a mix, in order."""
     return sorted(str(p) for p in folder.iterdir() if not p.name.startswith("."))[::share]
-
-
-def graph_of(encoder: Encoder) -> bytes:
-    return cached_graph(encoder.encoder_id, lambda: export_graph(encoder))
 
 
 # --- this UDF in Spark -------------------------------------------------------------------------------------------

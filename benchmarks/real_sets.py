@@ -32,25 +32,15 @@ from imgsearch.core.encoder import DEFAULT, PRECISIONS, Encoder, resolve  # noqa
 from imgsearch.core.gram import Moments  # noqa: E402
 from imgsearch.core.images import DecodeLimits  # noqa: E402
 from imgsearch.core.metrics import retrieval  # noqa: E402
-from imgsearch.core.onnx_export import export_graph  # noqa: E402
 from imgsearch.core.precision import expand, shrink  # noqa: E402
 from imgsearch.core.projection import fit  # noqa: E402
 from imgsearch.core.runtime import Runtime, load_runtime  # noqa: E402
 from imgsearch.core.vectors import Matrix  # noqa: E402
-from imgsearch.drawing.sample import sample_pictures  # noqa: E402
-from imgsearch.lake.graphs import cached_graph  # noqa: E402
 from imgsearch.report.table import render_table  # noqa: E402
-from imgsearch.stages.embed import INT8_PICTURES  # noqa: E402
+from imgsearch.stages.embed import graph_of  # noqa: E402
 
 CHUNK = 16
 _held: dict[str, Any] = {}
-
-
-def graph_of(encoder: Encoder) -> bytes:
-    """The encoder's graph, as ``embed`` broadcasts it."""
-    size = (encoder.preprocessing.height, encoder.preprocessing.width)
-    drawn = sample_pictures(INT8_PICTURES, size) if encoder.precision == "int8" else None
-    return cached_graph(encoder.encoder_id, lambda: export_graph(encoder, drawn))
 
 
 def _start(encoder: Encoder, graph: bytes) -> None:

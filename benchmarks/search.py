@@ -108,13 +108,19 @@ def asked(gallery: Matrix, n: int) -> Matrix:
     return unit(rows + 0.4 * noise / np.sqrt(rows.shape[1]))
 
 
+def in_clusters(rows: Matrix, n_clusters: int) -> tuple[Matrix, np.ndarray]:
+    """Centroids, and the cluster of each row."""
+    sample = rows[np.random.default_rng(2).permutation(len(rows))[: 32 * n_clusters]]
+    centroids = kmeans.fit([sample], kmeans.seed(sample, n_clusters, np.random.default_rng(3), n_starts=1), 5).centroids
+    parts = (kmeans.assign(rows[s : s + 20_000], centroids).cluster_ids for s in range(0, len(rows), 20_000))
+    return centroids, np.concatenate(list(parts))
+
+
 def laid_out(spark: SparkSession, n: int, dim: int, folder: str) -> Gallery:
     """A Delta table of ``n`` vectors, laid out by cluster as the job ``cluster`` does."""
     rows = drawn(n, dim)
     n_clusters = max(16, n // PER_CLUSTER)
-    sample = rows[np.random.default_rng(2).permutation(n)[: 32 * n_clusters]]
-    centroids = kmeans.fit([sample], kmeans.seed(sample, n_clusters, np.random.default_rng(3), n_starts=1), 5).centroids
-    clusters = np.concatenate([kmeans.assign(rows[s : s + 20_000], centroids).cluster_ids for s in range(0, n, 20_000)])
+    centroids, clusters = in_clusters(rows, n_clusters)
     order = np.argsort(clusters, kind="stable")
     rows, clusters = rows[order], clusters[order]
     path = f"{folder}/vectors_{n}"

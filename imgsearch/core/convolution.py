@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from imgsearch.core.compiled import compiled
+from imgsearch.core.resampling import BITS
 
 LANES = 16  # rows side by side: 64 bytes of pixels, a row of the woven block
-BITS = 22  # of a weight's fraction: a 32-bit sum holds 8 bits of pixel, 22 of weight, and 2 to spare
 HALF = 1 << (BITS - 1)
 
 

@@ -113,6 +113,8 @@ def fit(
     Fewer than ``n_components`` come back where the rows do not vary in so many directions (n rows: at most n − 1).
     Raises ``ValueError`` when nothing varies, or ``n_components`` is not within 1..dim.
     """
+    import scipy.linalg  # not for the workers, which only apply projections
+
     if not 1 <= n_components <= moments.dim:
         raise ValueError(f"n_components {n_components}: must be within 1..{moments.dim}, the embeddings' width")
     covariance = moments.covariance()
@@ -120,8 +122,6 @@ def fit(
     if not total > 0:
         raise ValueError(f"all {moments.n} embeddings are the same: there is no direction to project on")
     first = moments.dim - n_components
-    import scipy.linalg  # the workers, which only apply projections, need none of it
-
     variances, columns = scipy.linalg.eigh(
         covariance, subset_by_index=[first, moments.dim - 1], overwrite_a=True, check_finite=False
     )

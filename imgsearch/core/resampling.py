@@ -15,6 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
+BITS = 22  # of a weight's fraction: a 32-bit sum holds 8 bits of pixel, 22 of weight, and 2 to spare
 PATIENCE = 300  # images that a process leaves to Pillow before it loads the compiled code, which takes a second
 
 Box = tuple[float, float, float, float]
@@ -61,14 +62,12 @@ def resample(pixels: NDArray[np.uint8], size: tuple[int, int], filter: Image.Res
     height, width = pixels.shape[:2]
     columns, rows = taps(width, box[0], box[2], size[0], filter), taps(height, box[1], box[3], size[1], filter)
     first, last = int(rows.starts[0]), int(rows.starts[-1] + rows.counts[-1])
-    if (0, width, width) != (box[0], box[2], size[0]):
+    if (box[0], box[2], size[0]) != (0, width, width):
         narrow = np.empty((last - first, size[0]), np.uint32)
         across(pixels[first:last].view(np.uint32)[..., 0], *columns, narrow)
         pixels = narrow.view(np.uint8).reshape(last - first, size[0], 4)
         rows = rows._replace(starts=rows.starts - first)
-    elif (0, height, height) == (box[1], box[3], size[1]):
-        return pixels
-    if (0, height, height) == (box[1], box[3], size[1]):
+    if (box[1], box[3], size[1]) == (0, height, height):
         return pixels
     out = np.empty((size[1], size[0] * 4), np.uint8)
     down(pixels.reshape(len(pixels), -1), *rows, out)
@@ -93,7 +92,7 @@ def taps(have: int, begin: float, end: float, wanted: int, filter: Image.Resampl
     places = (tap[None] + starts[:, None]) - centres[:, None] + 0.5
     weights = np.where(tap[None] < counts[:, None], weigh(places * (1.0 / widened)), 0.0)
     sums = np.cumsum(weights, axis=1)[:, -1:]  # one after the other, as a loop would
-    weights = np.divide(weights, sums, out=weights, where=sums != 0) * (1 << 22)
+    weights = np.divide(weights, sums, out=weights, where=sums != 0) * (1 << BITS)
     return Taps(starts, counts, np.trunc(weights + np.where(weights < 0, -0.5, 0.5)).astype(np.int32))
 
 

@@ -144,7 +144,12 @@ def embed_udf(
 
 
 def broadcast_graph(spark: SparkSession, encoder: Encoder) -> Broadcast[bytes]:
-    """The network as data, for every executor. Torch is imported only where no earlier run exported this encoder."""
+    """The network as data, for every executor."""
+    return spark.sparkContext.broadcast(graph_of(encoder))
+
+
+def graph_of(encoder: Encoder) -> bytes:
+    """The network as data. Torch is imported only where no earlier run exported this encoder."""
 
     def export() -> bytes:
         from imgsearch.core.onnx_export import export_graph
@@ -153,7 +158,7 @@ def broadcast_graph(spark: SparkSession, encoder: Encoder) -> Broadcast[bytes]:
         size = (encoder.preprocessing.height, encoder.preprocessing.width)
         return export_graph(encoder, sample_pictures(INT8_PICTURES, size) if encoder.precision == "int8" else None)
 
-    return spark.sparkContext.broadcast(cached_graph(encoder.encoder_id, export))
+    return cached_graph(encoder.encoder_id, export)
 
 
 def worker_runtime(encoder: Encoder, graph: Broadcast[bytes], n_threads: int) -> Runtime:
