@@ -29,6 +29,18 @@ class Best(NamedTuple):
     thresholds: NDArray[np.float32]
 
 
+def nothing_found(n_queries: int, top_k: int) -> Best:
+    """The state before the first row: room for half as many again as are wanted, so that cuts are few."""
+    room = top_k + max(4, top_k // 2)
+    return Best(
+        top_k,
+        np.full((n_queries, room), -np.inf, np.float32),
+        np.full((n_queries, room), -1, np.int64),
+        np.zeros(n_queries, np.int64),
+        np.full(n_queries, -np.inf, np.float32),
+    )
+
+
 class PairBuffer(NamedTuple):
     """Pairs found: (room,) int64 ``queries`` and ``rows``, (room,) float32 ``scores``, (1,) int64 ``found``, which may
     exceed the room; (n_queries,) float32 ``thresholds``."""
@@ -122,6 +134,16 @@ def keep_best(queries, batch, asked, rows, n, best):  # type: ignore[no-untyped-
             cut(scores, best_ids, q, slot + 1, top_k)
             filled[q] = top_k
             thresholds[q] = max(thresholds[q], scores[q, top_k - 1])
+
+
+@compiled
+def offer(queries, batch, asked, start, stop, best):  # type: ignore[no-untyped-def]  # compiled: typed by its arguments
+    """Rows ``start:stop`` to the queries ``asked``, pair by pair: where they are few, packing would cost more."""
+    n = stop - start
+    rows, again = np.arange(start, stop), np.empty(n, np.int64)
+    for i in range(len(asked)):
+        again[:] = asked[i]
+        keep_best(queries, batch, again, rows, n, best)
 
 
 @compiled

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from imgsearch.core import fma, pruning, vnni
 from imgsearch.core.fma import QueryPanels
 from imgsearch.core.quantized import PackedQueries, pack_queries
-from imgsearch.core.ranking import Batch, Best, cut_all
+from imgsearch.core.ranking import Batch, Best, cut_all, nothing_found
 from imgsearch.core.vectors import Matrix
 
 Engine = Literal["auto", "int8", "float32"]
@@ -44,8 +44,9 @@ class RunningTopK:
     gallery.
     """
 
-    def __init__(self, queries: Matrix, top_k: int, engine: Engine = "auto") -> None:
+    def __init__(self, queries: Matrix, top_k: int, engine: Engine = "auto", best: Best | None = None) -> None:
         """``queries``: (n_queries, dim) float32, unit rows as a rule (any rows shorter than 1e15 are searched rightly).
+        ``best``: what these queries have found so far, to go on from; it is written to.
 
         Raises ``ValueError`` when ``top_k`` is less than 1, a row is not finite, or the CPU lacks the engine asked for.
         """
@@ -59,15 +60,8 @@ class RunningTopK:
         if not np.isfinite(self._queries).all():
             raise ValueError("a query row is not finite")
         self._int8 = engine == "int8" or (engine == "auto" and vnni.supported())
-        n, room = len(self._queries), top_k + max(4, top_k // 2)
-        self._best = Best(
-            top_k,
-            np.full((n, room), -np.inf, np.float32),
-            np.full((n, room), -1, np.int64),
-            np.zeros(n, np.int64),
-            np.full(n, -np.inf, np.float32),
-        )
-        self._nobody = np.full(n, -1, np.int64)
+        self._best = nothing_found(len(self._queries), top_k) if best is None else best
+        self._nobody = np.full(len(self._queries), -1, np.int64)
         self._packed: PackedQueries | QueryPanels | None = None
         self._seen = 0
         self.n_scored = 0
@@ -110,10 +104,7 @@ class RunningTopK:
 
     def result(self) -> TopK:
         """What stands now; ``update`` may go on afterwards."""
-        cut_all(self._best)
-        top_k, scores, ids, filled, _ = self._best
-        there = np.arange(top_k) < filled[:, None]
-        return _ordered(np.where(there, ids[:, :top_k], -1), np.where(there, scores[:, :top_k], np.float32(-np.inf)))
+        return in_order(self._best)
 
     def _scan(self, batch: Batch, start: int, stop: int) -> int:
         queries, packed = self._queries, self._packed
@@ -127,6 +118,14 @@ class RunningTopK:
         if isinstance(packed, PackedQueries):
             return int(vnni.scan(queries, packed, batch, start, stop, self._best))
         return int(fma.scan(queries, packed, batch, start, stop, self._best))
+
+
+def in_order(best: Best) -> TopK:
+    """What a state holds. It is cut to its ``top_k``."""
+    cut_all(best)
+    top_k, scores, ids, filled, _ = best
+    there = np.arange(top_k) < filled[:, None]
+    return _ordered(np.where(there, ids[:, :top_k], -1), np.where(there, scores[:, :top_k], np.float32(-np.inf)))
 
 
 def merge(parts: Sequence[TopK], top_k: int) -> TopK:

@@ -8,11 +8,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from imgsearch.core.topk import RunningTopK, TopK, merge
+from imgsearch.core.ranking import Batch, Best, nothing_found, offer
+from imgsearch.core.topk import RunningTopK, TopK, in_order
 from imgsearch.core.vectors import Matrix
 
 Ids = NDArray[np.int64]
 UNCLUSTERED = -1  # a row that no cluster has yet: every query looks at it
+FEW_PAIRS = 30_000  # of a stretch: below it scoring each costs less than packing rows and queries for a product
 
 
 class Visits(NamedTuple):
@@ -77,16 +79,22 @@ def ranges(cluster_ids: Ids, most: int = 16) -> list[tuple[int, int]]:
     return [(int(a), int(b)) for a, b in zip(firsts, lasts, strict=True)]
 
 
-def choose_nprobe(places: Ids, recall: float, n_clusters: int) -> int:
-    """The fewest clusters to visit so that ``recall`` of the true neighbours is in them.
+def choose_nprobe(queries: Ids, places: Ids, recall: float, n_clusters: int) -> int:
+    """The fewest clusters to visit so that ``recall`` of the true neighbours is in them, for other queries too.
 
-    ``places``: (n,) int64, for true neighbours of sample queries, where their cluster stands in their query's order of
-    clusters, from 0; -1 for neighbours that every query sees.
+    For true neighbours of sample queries: ``queries`` (n,) int64, whose they are; ``places`` (n,) int64, where their
+    cluster stands in that query's order of clusters, from 0; -1 for neighbours that every query sees. What must reach
+    ``recall`` is the sample's mean less 1.645 standard errors, so that a lucky sample seldom promises too much.
     """
     if not len(places):
         return n_clusters
-    reached = np.cumsum(np.bincount(places + 1, minlength=n_clusters + 1)) / len(places)
-    return max(1, min(n_clusters, int(np.argmax(reached >= recall)) if (reached >= recall).any() else n_clusters))
+    names, rows = np.unique(queries, return_inverse=True)
+    found = np.zeros((len(names), n_clusters + 1))
+    np.add.at(found, (rows, places + 1), 1)
+    shares = found.cumsum(axis=1) / found.sum(axis=1, keepdims=True)
+    doubt = shares.std(axis=0, ddof=1) / np.sqrt(len(names)) if len(names) > 1 else 0.0
+    reached = shares.mean(axis=0) - 1.645 * doubt >= recall
+    return max(1, int(np.argmax(reached))) if reached.any() else n_clusters
 
 
 def recall_at_k(found: Sequence[Sequence[int]], truth: Sequence[Sequence[int]]) -> float:
@@ -100,13 +108,12 @@ def recall_at_k(found: Sequence[Sequence[int]], truth: Sequence[Sequence[int]]) 
 
 
 class VisitingTopK:
-    """The k best gallery rows of every query among the clusters it visits. Memory: 12 bytes a query and k."""
+    """The k best gallery rows of every query among the clusters it visits. Memory: 18 bytes a query and k."""
 
     def __init__(self, queries: Matrix, top_k: int, visited: Visits) -> None:
         """``queries``: (n_queries, dim) float32 unit rows."""
-        self._queries, self._top_k, self._visited = queries, top_k, visited
-        self._ids = np.full((len(queries), top_k), -1, np.int64)
-        self._scores = np.full((len(queries), top_k), -np.inf, np.float32)
+        self._queries, self._visited = np.ascontiguousarray(queries, np.float32), visited
+        self._best = nothing_found(len(queries), top_k)
         self._everyone = np.arange(len(queries))
         self.n_pairs = 0
         """Pairs of a query and a row that were looked at."""
@@ -118,21 +125,29 @@ class VisitingTopK:
 
         Rows of one cluster should stand together: every stretch of equal clusters is a product of its own.
         """
+        np.maximum(self._best.thresholds, np.float32(min_score), out=self._best.thresholds)
+        nobody = np.full(len(self._queries), -1, np.int64)
+        batch = Batch(np.ascontiguousarray(gallery, np.float32), ids, nobody if exclude is None else exclude)
         for start, stop in stretches(clusters):
             cluster = int(clusters[start])
             rows = self._everyone if cluster == UNCLUSTERED else self._visited.of(cluster)
-            if not len(rows):
-                continue
             self.n_pairs += len(rows) * (stop - start)
-            part = RunningTopK(self._queries[rows], min(self._top_k, stop - start))
-            least = np.maximum(self._scores[rows, -1], np.float32(min_score))
-            part.update(gallery[start:stop], ids[start:stop], None if exclude is None else exclude[rows], least)
-            best = merge([TopK(self._ids[rows], self._scores[rows]), part.result()], self._top_k)
-            self._ids[rows], self._scores[rows] = best
+            if len(rows) * (stop - start) > FEW_PAIRS:
+                self._multiply(batch, rows, start, stop)
+            elif len(rows):
+                offer(self._queries, batch, rows, start, stop, self._best)
 
     def result(self) -> TopK:
         """What stands now."""
-        return TopK(self._ids, self._scores)
+        return in_order(self._best)
+
+    def _multiply(self, batch: Batch, rows: Ids, start: int, stop: int) -> None:
+        best = self._best
+        part = Best(best.top_k, best.scores[rows], best.ids[rows], best.filled[rows], best.thresholds[rows])
+        running = RunningTopK(self._queries[rows], best.top_k, best=part)
+        running.update(batch.gallery[start:stop], batch.ids[start:stop], batch.exclude[rows])
+        best.scores[rows], best.ids[rows] = part.scores, part.ids
+        best.filled[rows], best.thresholds[rows] = part.filled, part.thresholds
 
 
 def stretches(values: Ids) -> Iterator[tuple[int, int]]:

@@ -97,13 +97,15 @@ def queries_per_pass(spark: SparkSession, top_k: int, dim: int) -> int:
 
 
 def visited(gallery: DataFrame, nearest: Ids) -> DataFrame:
-    """The rows of clusters that anybody visits, and those without a cluster: a filter that skips files."""
-    inside: list[Column] = [F.col("cluster_id").between(a, b) for a, b in ranges(nearest[nearest >= 0])]
-    conditions = [F.col("cluster_id").isNull(), *inside]
-    while len(conditions) > 1:  # balanced: a chain of ORs is a deep tree
-        halves = [conditions[i : i + 2] for i in range(0, len(conditions), 2)]
-        conditions = [half[0] | half[1] if len(half) == 2 else half[0] for half in halves]
-    return gallery.where(conditions[0])
+    """The rows of clusters that anybody visits, and those without a cluster: a filter that skips files, then rows.
+
+    Files are skipped by a few intervals (Delta makes one of a list); more than some twenty make code so long that the
+    JVM would interpret it for every row.
+    """
+    wanted = np.unique(nearest[nearest >= 0])
+    inside = " OR ".join(f"cluster_id BETWEEN {a} AND {b}" for a, b in ranges(wanted))
+    listed = f"cluster_id IN ({', '.join(map(str, wanted.tolist()))})"
+    return gallery.where(f"cluster_id IS NULL OR ({listed} AND ({inside}))" if len(wanted) else "cluster_id IS NULL")
 
 
 def _one_pass(asked: Queries, gallery: DataFrame) -> DataFrame:

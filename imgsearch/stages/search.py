@@ -212,7 +212,7 @@ class Check(NamedTuple):
         return self.rows[self.n_chosen :]
 
     def nprobe_for(self, warehouse: Warehouse, projection: Projection, recall: float) -> int:
-        """The fewest clusters with which the choosing half reaches ``recall``."""
+        """The fewest clusters with which the choosing half reaches ``recall``, its doubt allowed for."""
         book = self.search.book
         assert book is not None
         n = self.n_chosen or len(self.rows)
@@ -230,7 +230,7 @@ class Check(NamedTuple):
         clusters = np.array([UNCLUSTERED if home_of[k] is None else home_of[k] for k in keys.tolist()], np.int64)
         hit = order[queries] == clusters[:, None]
         places = np.where(hit.any(axis=1), hit.argmax(axis=1), -1)
-        return choose_nprobe(places, recall, len(book.cluster_ids))
+        return choose_nprobe(queries, places, recall, len(book.cluster_ids))
 
     def recall(self, found: DataFrame) -> float:
         """``ann_recall_at_k`` of ``found`` on the measured queries."""

@@ -1,8 +1,11 @@
+from unittest import mock
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from imgsearch.core import visits as core_visits
 from imgsearch.core.vectors import unit
 from imgsearch.core.visits import (
     UNCLUSTERED,
@@ -32,9 +35,15 @@ def naive(queries, gallery, ids, clusters, nearest, top_k):
 
 @settings(deadline=None, max_examples=25)
 @given(
-    st.integers(1, 20), st.integers(1, 200), st.integers(1, 9), st.integers(1, 4), st.integers(1, 12), st.integers(0, 9)
+    st.integers(1, 20),
+    st.integers(1, 200),
+    st.integers(1, 9),
+    st.integers(1, 4),
+    st.integers(1, 12),
+    st.integers(0, 9),
+    st.sampled_from([0, 100, core_visits.FEW_PAIRS]),
 )
-def test_the_best_of_the_visited_clusters_are_found(n_queries, n_rows, n_clusters, nprobe, top_k, seed):
+def test_the_best_of_the_visited_clusters_are_found(n_queries, n_rows, n_clusters, nprobe, top_k, seed, few_pairs):
     rng = np.random.default_rng(seed)
     queries, gallery, centroids = (
         drawn(n_queries, 16, seed),
@@ -47,9 +56,10 @@ def test_the_best_of_the_visited_clusters_are_found(n_queries, n_rows, n_cluster
     ids = rng.permutation(n_rows).astype(np.int64)
     nearest = nearest_clusters(queries, centroids, names, nprobe)
     running = VisitingTopK(queries, top_k, visits(nearest))
-    for start in range(0, n_rows, 37):
-        part = slice(start, start + 37)
-        running.update(gallery[part], ids[part], clusters[part])
+    with mock.patch.object(core_visits, "FEW_PAIRS", few_pairs):  # by pairs, by products, by both
+        for start in range(0, n_rows, 37):
+            part = slice(start, start + 37)
+            running.update(gallery[part], ids[part], clusters[part])
     found = [[i for i in row if i >= 0] for row in running.result().ids.tolist()]
     assert found == naive(queries, gallery, ids, clusters, nearest, top_k)
 
@@ -94,11 +104,25 @@ def test_ranges_hold_every_cluster_and_are_no_more_than_asked(ids, most):
 
 
 def test_nprobe_is_the_fewest_that_reach_the_recall():
-    places = np.array([0, 0, 0, 1, 1, 2, 5, -1, -1, 3])
-    assert choose_nprobe(places, 0.5, 8) == 1
-    assert choose_nprobe(places, 0.7, 8) == 2
-    assert choose_nprobe(places, 1.0, 8) == 6
-    assert choose_nprobe(np.zeros(0, np.int64), 0.9, 8) == 8
+    places, one = np.array([0, 0, 0, 1, 1, 2, 5, -1, -1, 3]), np.zeros(10, np.int64)
+    assert choose_nprobe(one, places, 0.5, 8) == 1
+    assert choose_nprobe(one, places, 0.7, 8) == 2
+    assert choose_nprobe(one, places, 1.0, 8) == 6
+    assert choose_nprobe(one[:0], places[:0], 0.9, 8) == 8
+
+
+def test_nprobe_chosen_on_a_sample_reaches_the_recall_on_others():
+    rng = np.random.default_rng(0)
+    queries = np.repeat(np.arange(4000), 10)
+    places = np.minimum(rng.geometric(np.repeat(rng.uniform(0.1, 0.9, 4000), 10)) - 1, 39)
+    missed = 0
+    for draw in range(40):
+        chosen = rng.permutation(4000)[:50]
+        held = np.isin(queries, chosen)
+        nprobe = choose_nprobe(queries[held], places[held], 0.95, 40)
+        missed += (places[~held] < nprobe).mean() < 0.95
+        assert nprobe < 40, draw
+    assert missed <= 10  # without the allowance for doubt it is half of them
 
 
 def test_nearest_clusters_order_equal_centroids_by_id():
