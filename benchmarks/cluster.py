@@ -157,14 +157,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", choices=CASES, default="large")
     parser.add_argument("--skip", nargs="*", default=[], help="contestants to leave out, by name")
+    parser.add_argument("--of", nargs=2, type=int, metavar=("N", "CLUSTERS"), help="one case of the size alone")
     parser.add_argument("--repeats", type=int, help="of all but MLlib's default solver (default: by size)")
     asked = parser.parse_args()
     cases = [case._replace(repeats=asked.repeats or case.repeats) for case in CASES[asked.size]]
+    cases = [case for case in cases if asked.of is None or [case.n, case.n_clusters] == asked.of]
+    if not cases:
+        parser.error(f"--of {asked.of[0]} {asked.of[1]}: no such case in {asked.size}")
     spark = build_session("benchmark cluster", spark__driver__memory="4g", spark__ui__showConsoleProgress="false")
     with tempfile.TemporaryDirectory() as folder:
         ours(spark, _warm(folder), Case(2000, 16, 4, 1, 1))  # workers started, code compiled
         results = [compare(spark, case, set(asked.skip), folder) for case in cases]
-    save(f"cluster-{asked.size}", {"cases": results})
+    save("_".join(["cluster", asked.size, *map(str, asked.of or [])]), {"cases": results})
     spark.stop()
 
 

@@ -100,9 +100,14 @@ def cpu_seconds(pid: int) -> float:
     return sum(descendants(pid).values()) / TICKS
 
 
-def forget_peak() -> None:
-    """Let this process's peak of memory begin anew from what it holds now."""
-    Path("/proc/self/clear_refs").write_text("5")
+def forget_peak(pid: int | None = None) -> None:
+    """Let a process's peak of memory begin anew from what it holds now."""
+    Path(f"/proc/{pid or 'self'}/clear_refs").write_text("5")
+
+
+def spark_workers() -> list[int]:
+    """The Python workers that this process's Spark keeps."""
+    return [pid for pid in descendants(os.getpid()) if b"pyspark.daemon" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 def peak_mb(pid: int | None = None) -> float:

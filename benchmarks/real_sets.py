@@ -2,10 +2,12 @@
 
     PYTHONPATH=. python benchmarks/real_sets.py                                # float32 and int8
     PYTHONPATH=. python benchmarks/real_sets.py --precision float32 bf16 int8  # bf16 wants the extra openvino
+    PYTHONPATH=. python benchmarks/real_sets.py --augment flip flip,rotate --expand 1 3 10
 
 Every photograph of ``../shared/data`` goes through the path that ``embed`` runs (decode, network, one thread a core),
 then retrieval leave one out: precision at 1 and 10 and mean average precision, of the embeddings as they are and of the
 256-d vectors. ``same`` is the share of images whose nearest image is the one that float32 finds.
+With ``--augment`` and ``--expand`` each image asks as ``search`` with that option would, among the plain vectors.
 """
 
 from __future__ import annotations
@@ -27,8 +29,10 @@ sys.path.insert(0, str(HERE.parent))
 from answers import DATA  # noqa: E402
 from measure import claim, save  # noqa: E402
 
+from imgsearch.core.augmentation import embed_variants  # noqa: E402
 from imgsearch.core.embedding import embed_files  # noqa: E402
 from imgsearch.core.encoder import DEFAULT, PRECISIONS, Encoder, resolve  # noqa: E402
+from imgsearch.core.expansion import expand_each  # noqa: E402
 from imgsearch.core.gram import Moments  # noqa: E402
 from imgsearch.core.images import DecodeLimits  # noqa: E402
 from imgsearch.core.metrics import retrieval  # noqa: E402
@@ -43,9 +47,9 @@ CHUNK = 16
 _held: dict[str, Any] = {}
 
 
-def _start(encoder: Encoder, graph: bytes) -> None:
+def _start(encoder: Encoder, graph: bytes, ways: tuple[str, ...]) -> None:
     runtime: Runtime = load_runtime(graph, encoder, 1)
-    _held.update(encoder=encoder, runtime=runtime)
+    _held.update(encoder=encoder, runtime=runtime, ways=ways)
 
 
 def _embed(paths: list[Path]) -> Matrix:
@@ -54,14 +58,21 @@ def _embed(paths: list[Path]) -> Matrix:
     return embed_files(sources, _held["runtime"], encoder.preprocessing, encoder.dim, DecodeLimits()).embeddings
 
 
-def embedded(encoder: Encoder, paths: list[Path]) -> tuple[Matrix, float]:
-    """(n, dim) embeddings in the order of ``paths``, and images a second."""
+def _embed_in_ways(paths: list[Path]) -> Matrix:
+    encoder, runtime, ways = _held["encoder"], _held["runtime"], _held["ways"]
+    rows = [embed_variants(p.read_bytes(), ways, runtime, encoder.preprocessing, DecodeLimits()) for p in paths]
+    return np.stack(rows)
+
+
+def embedded(encoder: Encoder, paths: list[Path], ways: tuple[str, ...] = ()) -> tuple[Matrix, float]:
+    """(n, dim) embeddings in the order of ``paths``, and images a second; with ``ways`` means over augmentations."""
+    embed = _embed_in_ways if ways else _embed
     cores = len(os.sched_getaffinity(0))
-    with multiprocessing.get_context("spawn").Pool(cores, _start, (encoder, graph_of(encoder))) as pool:
-        pool.map(_embed, [paths[:4]] * cores, chunksize=1)  # warm
+    with multiprocessing.get_context("spawn").Pool(cores, _start, (encoder, graph_of(encoder), ways)) as pool:
+        pool.map(embed, [paths[:4]] * cores, chunksize=1)  # warm
         chunks = [paths[i : i + CHUNK] for i in range(0, len(paths), CHUNK)]
         started = time.perf_counter()
-        rows = np.concatenate(pool.map(_embed, chunks, chunksize=1))
+        rows = np.concatenate(pool.map(embed, chunks, chunksize=1))
         return rows, len(paths) / (time.perf_counter() - started)
 
 
@@ -72,9 +83,9 @@ def nearest(vectors: Matrix) -> np.ndarray:
     return scores.argmax(axis=1)
 
 
-def quality(vectors: Matrix, labels: list[str]) -> dict[str, float]:
-    """Precision at 1 and 10, and mean average precision."""
-    one, ten = retrieval(vectors, labels, 1), retrieval(vectors, labels, 10)
+def quality(vectors: Matrix, labels: list[str], queries: Matrix | None = None) -> dict[str, float]:
+    """Precision at 1 and 10, and mean average precision; ``queries``: what the images ask with, if not themselves."""
+    one, ten = retrieval(vectors, labels, 1, queries), retrieval(vectors, labels, 10, queries)
     return {
         "p@1": float(np.nanmean(one.precision_at_k)),
         "p@10": float(np.nanmean(ten.precision_at_k)),
@@ -82,7 +93,9 @@ def quality(vectors: Matrix, labels: list[str]) -> dict[str, float]:
     }
 
 
-def measure(name: str, precisions: list[str], n_components: int) -> list[dict[str, Any]]:
+def measure(
+    name: str, precisions: list[str], n_components: int, augment: list[str], expansions: list[int]
+) -> list[dict[str, Any]]:
     """One row for each precision and kind of vector."""
     with (DATA / name / "truth.csv").open(newline="", encoding="utf-8") as file:
         truth = [(DATA / name / "images" / row["path"], row["label"]) for row in csv.DictReader(file)]
@@ -108,18 +121,28 @@ def measure(name: str, precisions: list[str], n_components: int) -> list[dict[st
                 "same": float(same),
             }
             rows.append(row | {"images/s": rate if kind == "embedding" else None})
+        if precision == "float32":
+            asked = {f"asked with {m} more": expand_each(small, m) for m in expansions}
+            for ways in augment:
+                asked[f"asked {ways}"] = projection.apply(embedded(encoder, paths, tuple(ways.split(",")))[0])
+            rows += [
+                {"set": name, "precision": precision, "vectors": how, **quality(small, labels, queries)}
+                for how, queries in asked.items()
+            ]
     return rows
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--precision", nargs="*", choices=PRECISIONS, default=["float32", "int8"])
+    parser.add_argument("--augment", nargs="*", default=[], help="flip, rotate, or flip,rotate")
+    parser.add_argument("--expand", nargs="*", type=int, default=[], help="matches that a query takes in")
     parser.add_argument("--n-components", type=int, default=256)
     args = parser.parse_args()
     sets = sorted(p.parent.name for p in DATA.glob("*/truth.csv"))
     if not sets:
         raise SystemExit(f"no real photographs in {DATA}; IMGSEARCH_REAL_DATA names another folder")
-    rows = [row for name in sets for row in measure(name, args.precision, args.n_components)]
+    rows = [row for name in sets for row in measure(name, args.precision, args.n_components, args.augment, args.expand)]
     print(render_table([{k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()} for row in rows]))
     table = pd.DataFrame(rows).set_index(["set", "precision", "vectors"])
     claims = []

@@ -23,7 +23,7 @@ import os
 import sys
 import tempfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import faiss
 import numpy as np
@@ -32,7 +32,7 @@ import pyarrow.parquet as pq
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
-from measure import claim, save, side_by_side  # noqa: E402
+from measure import claim, forget_peak, peak_mb, save, side_by_side, spark_workers  # noqa: E402
 from pyspark.sql import DataFrame, SparkSession, Window  # noqa: E402
 from pyspark.sql import functions as F  # noqa: E402
 
@@ -227,13 +227,31 @@ def compare(spark: SparkSession, gallery: Gallery, case: Case) -> dict[str, obje
             "numpy": (min(case.repeats, 1 if case.n * case.n_queries >= 10**9 else case.repeats), lambda: numpy_loop(gallery, queries)),  # noqa: E501
         }
     )  # fmt: skip
+    for pid in spark_workers():
+        forget_peak(pid)
+    this(spark, gallery, queries)
+    worker_mb = max(peak_mb(pid) for pid in spark_workers())
+    print(f"    a worker's peak: {worker_mb:.0f} MB")
     some = queries[:200]
     mine = answers(search(some, spark.read.format("delta").load(gallery.path), TOP_K), len(some))
     same = recall_at_k(mine, index.search(some, TOP_K)[1].tolist())
     claims = [claim(f"{case.name} same answers as faiss", same, 0.999)]
     for peer, goal in (("faiss", 1.0), ("faiss loading", 1.25), ("numpy", 1.0)):
         claims.append(claim(f"{case.name} times {peer}", runs[peer].wall / runs["this"].wall, goal))
-    return {"case": case._asdict(), "figures": {n: [r.seconds, r.cpu] for n, r in runs.items()}, "claims": claims}
+    return {"case": case._asdict(), "figures": {n: [r.seconds, r.cpu] for n, r in runs.items()}, "claims": claims,
+            "worker_mb": worker_mb}  # fmt: skip
+
+
+def compare_memory(results: list[dict[str, Any]]) -> dict[str, object]:
+    """A worker's memory with the largest gallery over that with the smallest, for as many queries."""
+    peaks = {(r["case"]["n_queries"], r["case"]["n"]): r["worker_mb"] for r in results if "worker_mb" in r}
+    claims = []
+    for n_queries in sorted({q for q, _ in peaks}):
+        sizes = sorted(n for q, n in peaks if q == n_queries)
+        growth = peaks[n_queries, sizes[-1]] / peaks[n_queries, sizes[0]]
+        name = f"{n_queries:_} worker memory {sizes[-1]:_} over {sizes[0]:_}"
+        claims.append(claim(name, growth, 1.1, at_least=False))
+    return {"claims": claims}
 
 
 def compare_pruned(spark: SparkSession, gallery: Gallery, case: Case) -> dict[str, object]:
@@ -313,7 +331,7 @@ def main() -> None:
         "benchmark search", spark__master=f"local[{cores}]", spark__driver__memory="4g",
         spark__sql__shuffle__partitions=str(cores), spark__ui__showConsoleProgress="false",
     )  # fmt: skip
-    results: list[dict[str, object]] = []
+    results: list[dict[str, Any]] = []
     few = FEW["small" if given.size == "small" else "medium"]
     with tempfile.TemporaryDirectory(prefix="imgsearch-search-") as folder:
         galleries: dict[int, Gallery] = {}
@@ -329,7 +347,8 @@ def main() -> None:
                 results.append(compare(spark, galleries[case.n], case))
             if given.only in (None, "pruned"):
                 results.append(compare_pruned(spark, galleries[case.n], case))
-    save(f"search_{given.size}", {"results": results})
+        results.append(compare_memory(results))
+    save("_".join(["search", given.size, *([given.only] if given.only else [])]), {"results": results})
 
 
 if __name__ == "__main__":

@@ -254,10 +254,12 @@ class EvaluateConfig:
         "CSV with 'path' (relative to the ingested folder, or whole, or an image_id) and a label", metavar="FILE.csv"
     )
     label_column: str = option("the column of the truth file to evaluate against", "label", "NAME")
+    expand: int = option("measure `search --expand M` too: each image asks with its M best matches", 0, "M")
     output: str | None = option("write the metrics to this file too", None, "FILE.csv")
     encoder: str | None = option("encoder_id or name, where the warehouse holds several (default: the latest)", None)
 
     def __post_init__(self) -> None:
+        within("expand", self.expand, 0, 100)
         if self.output is not None and not self.output.endswith(".csv"):
             raise UserError.option("output", self.output, "must end in .csv")
 

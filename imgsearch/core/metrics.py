@@ -30,9 +30,10 @@ def codes(labels: ArrayLike) -> NDArray[np.int64]:
     return np.unique(np.asarray(labels), return_inverse=True)[1]
 
 
-def retrieval(vectors: Matrix, labels: ArrayLike, top_k: int) -> Retrieval:
+def retrieval(vectors: Matrix, labels: ArrayLike, top_k: int, queries: Matrix | None = None) -> Retrieval:
     """Leave-one-out retrieval of ``vectors`` (n, dim) unit rows with ``labels`` (n,), in blocks of queries.
 
+    ``queries``: (n, dim), what image i asks with where that is not its own vector (an expanded query, say).
     Time grows with n²·(dim + log n): about 20,000 images are comfortable. Raises ``ValueError`` unless
     1 ≤ ``top_k`` < n and there is a label for each row.
     """
@@ -40,23 +41,24 @@ def retrieval(vectors: Matrix, labels: ArrayLike, top_k: int) -> Retrieval:
     n = len(vectors)
     if len(classes) != n or not 1 <= top_k < n:
         raise ValueError(f"top_k {top_k} with {n} vectors and {len(classes)} labels")
+    asked = vectors if queries is None else queries
     relevant_total = np.bincount(classes)[classes] - 1
     result = Retrieval(*(np.full(n, np.nan) for _ in Retrieval._fields))
     for start in range(0, n, _BLOCK):
-        scores = vectors[start : start + _BLOCK] @ vectors.T
+        scores = asked[start : start + _BLOCK] @ vectors.T
         own = np.arange(len(scores))
-        queries = start + own
-        scores[own, queries] = -np.inf
+        rows = start + own
+        scores[own, rows] = -np.inf
         ranking = np.argsort(-scores, axis=1, kind="stable")[:, :-1]
-        relevant = classes[ranking] == classes[queries, None]
+        relevant = classes[ranking] == classes[rows, None]
         answers = (
             precision_at_k(relevant, top_k),
             hit_rate_at_k(relevant, top_k),
-            average_precision(relevant, relevant_total[queries]),
+            average_precision(relevant, relevant_total[rows]),
         )
-        alone = relevant_total[queries] == 0
+        alone = relevant_total[rows] == 0
         for values, answer in zip(result, answers, strict=True):
-            values[queries] = np.where(alone, np.nan, answer)
+            values[rows] = np.where(alone, np.nan, answer)
     return result
 
 

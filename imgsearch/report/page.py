@@ -38,7 +38,12 @@ METRICS_EXPLAINED = {
     "ann_recall_at_k": "share of the true k nearest that a cluster-pruned search found",
     "purity": "share of images whose class is the commonest of their cluster",
     "nmi": "normalised mutual information of clusters and classes, 0 to 1",
+    "label_accuracy": "share of the labels spread from people's that are right",
+    "label_coverage": "share of images that were given such a label at all",
 }
+for _of, _said in (("search", "in the last search"), ("expanded", "each query first moved towards its best matches")):
+    for _name in ("precision_at_k", "hit_rate_at_k", "map"):
+        METRICS_EXPLAINED[f"{_of}_{_name}"] = f"{_said}: {METRICS_EXPLAINED[_name]}"
 
 
 def write_report(data: ReportData, out: Path) -> Path:

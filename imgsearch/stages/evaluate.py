@@ -9,6 +9,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from imgsearch.config import EvaluateConfig
+from imgsearch.core.expansion import expand_each
 from imgsearch.core.metrics import hit_rate_at_k, nmi, precision_at_k, purity, retrieval
 from imgsearch.core.vectors import Matrix, unpack
 from imgsearch.errors import UserError
@@ -45,7 +46,15 @@ def run(spark: SparkSession, config: EvaluateConfig) -> RunSummary:
         chosen = np.sort(np.random.default_rng(0).permutation(len(known))[:MAX_IMAGES])
         table, known = table.take(chosen), [known[i] for i in chosen]
     truth = np.array([labels[i] for i in known])
-    metrics = evaluate(unpack(table.column("vector"), projection.n_components), truth)
+    known_vectors = unpack(table.column("vector"), projection.n_components)
+    metrics = evaluate(known_vectors, truth)
+    if config.expand:
+        if config.expand >= len(known_vectors):
+            raise UserError.option(
+                "expand", config.expand, f"only {len(known_vectors)} images have vectors and a label"
+            )
+        expanded = evaluate(known_vectors, truth, expand_each(known_vectors, config.expand))
+        metrics += [(f"expanded_{name}", k, value) for name, k, value in expanded]
     metrics += _cluster_metrics(warehouse, labels) + _label_metrics(warehouse, labels)
     metrics += _search_metrics(warehouse, labels, {row["path"]: row[config.label_column] for row in rows})
     frame = spark.createDataFrame(metrics, "metric string, k int, value double").coalesce(1)
@@ -71,14 +80,15 @@ def run(spark: SparkSession, config: EvaluateConfig) -> RunSummary:
     )  # fmt: skip
 
 
-def evaluate(vectors: Matrix, labels: NDArray[np.str_]) -> list[Metric]:
+def evaluate(vectors: Matrix, labels: NDArray[np.str_], queries: Matrix | None = None) -> list[Metric]:
     """Leave-one-out retrieval metrics. Images whose label nobody shares ask for what is not there and are left out.
 
-    ``vectors``: (n, dim) float32 unit rows; ``labels``: (n,).
+    ``vectors``: (n, dim) float32 unit rows; ``labels``: (n,). ``queries``: (n, dim), what each image asks
+    with, where that is not its own vector.
     """
     metrics: list[Metric] = []
     for cut in [c for c in CUTS if c < len(vectors)]:
-        result = retrieval(vectors, labels, cut)
+        result = retrieval(vectors, labels, cut, queries)
         if np.isnan(result.average_precision).all():
             raise UserError("--truth: every label has one image only; leave-one-out needs two of a kind")
         metrics.append(("precision_at_k", cut, float(np.nanmean(result.precision_at_k))))

@@ -120,6 +120,8 @@ def run(spark: SparkSession, config: SearchConfig) -> RunSummary:
             details |= {"group_by": group_by, "groups": result.select("group_value").distinct().count()}
             if n_cut:
                 notes.append(f"{n_cut:,} queries were ranked by their 10,000 best images only")
+        elif warehouse.exists(GROUP_MATCHES) and not warehouse.read(GROUP_MATCHES).isEmpty():
+            warehouse.replace(GROUP_MATCHES, warehouse.read(GROUP_MATCHES).limit(0))  # they were another search's
         warehouse.replace(MATCHES, matches)
         _keep_metrics(warehouse, metrics)
         n_matches = matches.count()

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imgsearch.core.calibration import calibrate, labelled_pairs
-from imgsearch.core.expansion import expand
+from imgsearch.core.expansion import expand, expand_each
 from imgsearch.core.vectors import unit
 
 
@@ -49,3 +49,17 @@ def test_expansion_moves_a_query_towards_what_it_found():
     np.testing.assert_allclose(
         expand(query, np.zeros((1, 2, 3), np.float32), np.full((1, 2), -np.inf, np.float32)), query
     )
+
+
+def test_each_row_is_expanded_with_its_nearest_others():
+    rng = np.random.default_rng(3)
+    vectors = unit(rng.standard_normal((60, 8)).astype(np.float32))
+    got = expand_each(vectors, 3)
+    scores = vectors @ vectors.T
+    np.fill_diagonal(scores, -np.inf)
+    for i in range(60):
+        best = np.argsort(-scores[i])[:3]
+        wanted = vectors[i] + (np.clip(scores[i][best], 0, None)[:, None] ** 3 * vectors[best]).sum(axis=0)
+        assert got[i] == pytest.approx(wanted / np.linalg.norm(wanted), abs=1e-5)
+    with pytest.raises(ValueError, match="60 neighbours among 60"):
+        expand_each(vectors, 60)

@@ -54,6 +54,17 @@ def test_more_queries_than_a_block() -> None:
     assert whole.precision_at_k[query] == pytest.approx((labels[best] == labels[query]).mean())
 
 
+def test_what_an_image_asks_with_can_be_another_vector() -> None:
+    vectors, labels = collection(n=40)
+    other = unit(np.roll(vectors, 1, axis=0) + vectors)
+    got = metrics.retrieval(vectors, labels, top_k=4, queries=other)
+    for query in range(40):
+        scores = vectors @ other[query]
+        scores[query] = -np.inf
+        best = np.argsort(-scores)[:4]
+        assert got.precision_at_k[query] == pytest.approx((labels[best] == labels[query]).mean())
+
+
 def test_settings_are_checked() -> None:
     vectors, labels = collection(n=10)
     for top_k in (0, 10):

@@ -93,7 +93,8 @@ def chain(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory, draw: C
     label.run(spark, LabelConfig(warehouse=w, labels=str(folder / "labels.csv")))
     search.run(spark, SearchConfig(warehouse=w, queries=str(queries), top_k=7, output=str(folder / "out" / "m.csv")))
     evaluate.run(
-        spark, EvaluateConfig(warehouse=w, truth=str(folder / "truth.csv"), output=str(folder / "metrics.csv"))
+        spark,
+        EvaluateConfig(warehouse=w, truth=str(folder / "truth.csv"), expand=2, output=str(folder / "metrics.csv")),
     )
     export.run(spark, ExportConfig(warehouse=w, output=f"{w}/export"))
     return Chain(w, folder, pictures, queries, str(own), Path(w) / "export" / "report" / "index.html", "\n".join(lines))

@@ -177,6 +177,14 @@ def test_groups_are_ranked_by_their_best_views(spark, made, queries, best):
         assert all(made.ids.index(r["image_id"]) // 5 == int(r["group_value"][1:]) for r in rows)
 
 
+def test_groups_of_another_search_do_not_stand_beside_new_matches(spark, made, queries):
+    where, _ = queries
+    search.run(spark, SearchConfig(warehouse=made.location, queries=where, top_k=3, group_by="equipment"))
+    assert found(spark, made, GROUP_MATCHES)
+    search.run(spark, SearchConfig(warehouse=made.location, queries=where, top_k=3))
+    assert not found(spark, made, GROUP_MATCHES)
+
+
 def test_expansion_is_the_average_with_what_was_found(spark, made, queries):
     where, vectors = queries
     search.run(spark, SearchConfig(warehouse=made.location, queries=where, top_k=5, expand=2))
