@@ -4,6 +4,7 @@
     PYTHONPATH=. python benchmarks/search.py --size medium    # 100,000 x 256; 1,000 and 10,000 queries
     PYTHONPATH=. python benchmarks/search.py --size large     # and 400,000
     PYTHONPATH=. python benchmarks/search.py --size full      # and 1,000,000
+    PYTHONPATH=. python benchmarks/search.py --size medium --only memory    # very many queries, and very many answers
 
 Top 10. ``this`` is the whole join: the Delta table is opened and read, the queries are broadcast, the answers merged
 and ranked. ``faiss`` is ``IndexFlatIP.search`` alone, its vectors in memory already, on the same cores;
@@ -39,8 +40,9 @@ from pyspark.sql import functions as F  # noqa: E402
 from imgsearch.core import kmeans  # noqa: E402
 from imgsearch.core.vectors import Matrix, pack, unit, unpack  # noqa: E402
 from imgsearch.core.visits import choose_nprobe, nearest_clusters, recall_at_k  # noqa: E402
+from imgsearch.lake.memory import task_memory  # noqa: E402
 from imgsearch.lake.session import build_session, n_slots  # noqa: E402
-from imgsearch.stages.join import search, visited  # noqa: E402
+from imgsearch.stages.join import queries_per_pass, search, visited  # noqa: E402
 from imgsearch.stages.layout import FILE_VECTORS, Codebook  # noqa: E402
 
 TOP_K = 10
@@ -291,6 +293,24 @@ def compare_pruned(spark: SparkSession, gallery: Gallery, case: Case) -> dict[st
             "figures": {n: [r.seconds, r.cpu] for n, r in runs.items()}}  # fmt: skip
 
 
+def compare_large(spark: SparkSession, gallery: Gallery) -> dict[str, object]:
+    """More queries, and more answers a query, than a worker could hold at once: seconds and its peak memory."""
+    room = task_memory(spark) / 2**20
+    claims, figures = [], {}
+    frame = spark.read.format("delta").load(gallery.path)
+    for n_queries, top_k in ((100_000, TOP_K), (2_000, 10_000)):
+        queries = asked(gallery.vectors, n_queries)
+        per_pass = queries_per_pass(spark, top_k, queries.shape[1])
+        for pid in spark_workers():
+            forget_peak(pid)
+        run = side_by_side({"this": (1, lambda q=queries, k=top_k: drained(search(q, frame, k)))})["this"]
+        worker_mb = max(peak_mb(pid) for pid in spark_workers())
+        print(f"{len(gallery.vectors):,} vectors, {n_queries:,} queries, top {top_k:,}: {run}, {per_pass:,} a pass")
+        figures[f"{n_queries}_{top_k}"] = [run.seconds, run.cpu, per_pass, worker_mb]
+        claims.append(claim(f"{n_queries:_} queries top {top_k:_} worker MB", worker_mb, room, at_least=False))
+    return {"figures": figures, "claims": claims}
+
+
 def compare_spark(
     spark: SparkSession, gallery: Gallery, few: tuple[int, int], repeats: int, folder: str
 ) -> dict[str, object]:
@@ -322,7 +342,7 @@ def compare_spark(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", choices=CASES, default="small")
-    parser.add_argument("--only", choices=("exact", "pruned", "spark"), help="one of the three comparisons")
+    parser.add_argument("--only", choices=("exact", "pruned", "spark", "memory"), help="one of the comparisons")
     parser.add_argument("--repeats", type=int)
     given = parser.parse_args()
     cores = len(os.sched_getaffinity(0))
@@ -343,6 +363,8 @@ def main() -> None:
                 galleries[case.n] = laid_out(spark, case.n, case.dim, folder)
                 if not results and given.only in (None, "spark"):
                     results.append(compare_spark(spark, galleries[case.n], few, case.repeats, folder))
+                if not any("n_large" in r for r in results) and given.only == "memory":
+                    results.append({"n_large": case.n, **compare_large(spark, galleries[case.n])})
             if given.only in (None, "exact"):
                 results.append(compare(spark, galleries[case.n], case))
             if given.only in (None, "pruned"):
