@@ -40,6 +40,13 @@ def pack_bytes(rows: NDArray[np.uint8]) -> pa.BinaryArray:
     )
 
 
+def double_lists(rows: Matrix) -> pa.ListArray:
+    """(n, dim) float32 → one list of float64 a row, as MLlib takes them."""
+    n, dim = rows.shape
+    offsets = pa.array(np.arange(n + 1, dtype=np.int32) * np.int32(dim))
+    return pa.ListArray.from_arrays(offsets, pa.array(rows.astype(np.float64).reshape(-1)))
+
+
 def unpack(column: pa.Array | pa.ChunkedArray | Sequence[bytes], dim: int | None = None) -> Matrix:
     """Packed vectors → (n, dim) float32, without copying where the column is one Arrow chunk.
 

@@ -17,7 +17,7 @@ from imgsearch.config import CompressConfig
 from imgsearch.core.gram import Moments
 from imgsearch.core.precision import Precision, expand, loss, shrink, stored
 from imgsearch.core.projection import DEFAULT_WHITENING, Projection, fit, from_mllib, overlap_at_k
-from imgsearch.core.vectors import unpack
+from imgsearch.core.vectors import double_lists, unpack
 from imgsearch.errors import UserError
 from imgsearch.lake.batches import Batches, gather, sample_rows
 from imgsearch.lake.mllib import jvm_heap, pca_model
@@ -29,6 +29,7 @@ from imgsearch.tables import EMBEDDINGS, QUARANTINE, VECTORS
 DEFAULT_COMPONENTS = 256
 LOSS_SAMPLE = 2_000
 MLLIB_HEAP = 1_800_000_000  # bytes, at 2048-d; it grows with the square
+MLLIB_ROWS = 512  # that go to MLlib in one Arrow batch: 8 MB at 2048-d
 VECTOR = "image_id string, vector binary"
 
 
@@ -160,9 +161,12 @@ def fit_with(
     """``gram``: from ``moments`` alone. ``mllib``: Spark's own ``PCA.fit`` on ``embeddings`` (packed ``embedding``)."""
     if engine == "gram":
         return fit(moments, n_components, encoder_id, whitening)
-    floats = F.udf(lambda packed: np.frombuffer(packed, "<f4").astype(float).tolist(), "array<double>")
-    frame = embeddings.select(array_to_vector(floats("embedding")).alias("features"))
-    model = PCA(k=min(n_components, moments.n - 1), inputCol="features", outputCol="vector").fit(frame)
+    lists = embeddings.select("embedding").mapInArrow(row_lists, "row array<double>")
+    frame = lists.select(array_to_vector(F.col("row")).alias("features")).persist()  # it is read several times
+    try:
+        model = PCA(k=min(n_components, moments.n - 1), inputCol="features", outputCol="vector").fit(frame)
+    finally:
+        frame.unpersist()
     explained = np.asarray(model.explainedVariance.toArray())
     spread = float(np.trace(moments.covariance()))
     return from_mllib(model.pc.toArray(), explained, moments.mean, spread, encoder_id, moments.n, whitening)
@@ -178,6 +182,17 @@ def refuse_small_heap(spark: SparkSession, dim: int) -> None:
             f"--engine mllib: its fit of {dim}-d embeddings needs a driver heap of {megabytes:,} MB and this one has "
             f"{heap // 2**20:,} MB; give --driver-memory {megabytes + 200}m, or leave the engine at gram"
         )
+
+
+def row_lists(batches: Batches) -> Batches:
+    """(embedding) batches → one list of float64 a row.
+
+    Not a plain ``udf``: on a Parquet column of 8 kB values Spark 4.2's Arrow-optimised one waits for ever.
+    """
+    for batch in batches:
+        for start in range(0, len(batch), MLLIB_ROWS):
+            rows = unpack(batch.column(0).slice(start, MLLIB_ROWS))
+            yield pa.RecordBatch.from_arrays([double_lists(rows)], names=["row"])
 
 
 def moments_of_batches(batches: Batches) -> bytes | None:

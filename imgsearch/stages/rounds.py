@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 
 from imgsearch.core import kmeans
 from imgsearch.core.clusters import rivals
-from imgsearch.core.vectors import Matrix, unit
+from imgsearch.core.vectors import Matrix, double_lists, unit
 from imgsearch.lake.batches import Batches, gather
 from imgsearch.lake.session import n_slots
 from imgsearch.stages.blocks import matrix_of
@@ -147,9 +147,6 @@ def row_lists(dim: int) -> Callable[[Batches], Batches]:
     def spread(batches: Batches) -> Batches:
         for batch in batches:
             for block in batch.column(0):
-                rows = matrix_of(block, dim).astype(np.float64)
-                offsets = pa.array(np.arange(len(rows) + 1, dtype=np.int32) * dim)
-                lists = pa.ListArray.from_arrays(offsets, pa.array(rows.reshape(-1)))
-                yield pa.RecordBatch.from_arrays([lists], names=["row"])
+                yield pa.RecordBatch.from_arrays([double_lists(matrix_of(block, dim))], names=["row"])
 
     return spread

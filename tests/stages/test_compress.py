@@ -147,6 +147,14 @@ def test_both_engines_find_the_same_subspace(spark: SparkSession) -> None:
     assert (ours.engine, theirs.engine) == ("gram", "mllib")
 
 
+def test_mllib_gets_the_same_numbers_in_small_batches() -> None:
+    rows = np.random.default_rng(0).standard_normal((compress.MLLIB_ROWS + 3, 4)).astype(np.float32)
+    batch = pa.RecordBatch.from_arrays([pack(rows)], names=["embedding"])
+    lists = [part.column(0) for part in compress.row_lists(iter([batch, batch.slice(5, 2)]))]
+    assert [len(part) for part in lists] == [compress.MLLIB_ROWS, 3, 2]
+    assert [row for part in lists for row in part.to_pylist()] == [*rows.tolist(), *rows[5:7].tolist()]
+
+
 def test_a_driver_too_small_for_mllib_is_told_before_it_dies(spark: SparkSession) -> None:
     with pytest.raises(UserError, match=r"--engine mllib: .* 20000-d .* --driver-memory \d+m, or leave the engine"):
         compress.refuse_small_heap(spark, 20_000)
