@@ -116,7 +116,7 @@ def main() -> None:
     print(f"driver memory: {memory['half']:.0f} MB for half the images, {memory['whole']:.0f} MB for all")
     claims.append(claim("driver memory, all over half", memory["whole"] / memory["half"], 1.1, at_least=False))
     figures = {n: {"seconds": r.seconds, "cpu_seconds": r.cpu} for n, r in runs.items()}
-    save(f"compress-{asked.size}", {"case": case._asdict(), "figures": figures, "memory": memory, "claims": claims})
+    save(f"compress_{asked.size}", {"case": case._asdict(), "figures": figures, "memory": memory, "claims": claims})
 
 
 if __name__ == "__main__":
