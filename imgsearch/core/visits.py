@@ -14,6 +14,7 @@ from imgsearch.core.vectors import Matrix
 
 Ids = NDArray[np.int64]
 UNCLUSTERED = -1  # a row that no cluster has yet: every query looks at it
+SAFETY = 2.33  # standard errors: a sample as lucky as that is one in a hundred
 FEW_PAIRS = 30_000  # of a stretch: below it scoring each costs less than packing rows and queries for a product
 
 
@@ -84,7 +85,7 @@ def choose_nprobe(queries: Ids, places: Ids, recall: float, n_clusters: int) -> 
 
     For true neighbours of sample queries: ``queries`` (n,) int64, whose they are; ``places`` (n,) int64, where their
     cluster stands in that query's order of clusters, from 0; -1 for neighbours that every query sees. What must reach
-    ``recall`` is the sample's mean less 1.645 standard errors, so that a lucky sample seldom promises too much.
+    ``recall`` is the sample's mean less ``SAFETY`` standard errors, so that a lucky sample seldom promises too much.
     """
     if not len(places):
         return n_clusters
@@ -93,7 +94,7 @@ def choose_nprobe(queries: Ids, places: Ids, recall: float, n_clusters: int) -> 
     np.add.at(found, (rows, places + 1), 1)
     shares = found.cumsum(axis=1) / found.sum(axis=1, keepdims=True)
     doubt = shares.std(axis=0, ddof=1) / np.sqrt(len(names)) if len(names) > 1 else 0.0
-    reached = shares.mean(axis=0) - 1.645 * doubt >= recall
+    reached = shares.mean(axis=0) - SAFETY * doubt >= recall
     return max(1, int(np.argmax(reached))) if reached.any() else n_clusters
 
 

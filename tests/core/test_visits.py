@@ -122,7 +122,7 @@ def test_nprobe_chosen_on_a_sample_reaches_the_recall_on_others():
         nprobe = choose_nprobe(queries[held], places[held], 0.95, 40)
         missed += (places[~held] < nprobe).mean() < 0.95
         assert nprobe < 40, draw
-    assert missed <= 10  # without the allowance for doubt it is half of them
+    assert missed <= 4  # without the allowance for doubt it is half of them
 
 
 def test_nearest_clusters_order_equal_centroids_by_id():
