@@ -115,7 +115,7 @@ class VisitingTopK:
         """``queries``: (n_queries, dim) float32 unit rows."""
         self._queries, self._visited = np.ascontiguousarray(queries, np.float32), visited
         self._best = nothing_found(len(queries), top_k)
-        self._everyone = np.arange(len(queries))
+        self._everyone, self._nobody = np.arange(len(queries)), np.full(len(queries), -1, np.int64)
         self.n_pairs = 0
         """Pairs of a query and a row that were looked at."""
 
@@ -127,8 +127,7 @@ class VisitingTopK:
         Rows of one cluster should stand together: every stretch of equal clusters is a product of its own.
         """
         np.maximum(self._best.thresholds, np.float32(min_score), out=self._best.thresholds)
-        nobody = np.full(len(self._queries), -1, np.int64)
-        batch = Batch(np.ascontiguousarray(gallery, np.float32), ids, nobody if exclude is None else exclude)
+        batch = Batch(np.ascontiguousarray(gallery, np.float32), ids, self._nobody if exclude is None else exclude)
         for start, stop in stretches(clusters):
             cluster = int(clusters[start])
             rows = self._everyone if cluster == UNCLUSTERED else self._visited.of(cluster)
