@@ -251,6 +251,8 @@ def compare_memory(results: list[dict[str, Any]]) -> dict[str, object]:
     claims = []
     for n_queries in sorted({q for q, _ in peaks}):
         sizes = sorted(n for q, n in peaks if q == n_queries)
+        if len(sizes) == 1:  # nothing to compare with
+            continue
         growth = peaks[n_queries, sizes[-1]] / peaks[n_queries, sizes[0]]
         name = f"{n_queries:_} worker memory {sizes[-1]:_} over {sizes[0]:_}"
         claims.append(claim(name, growth, 1.1, at_least=False))
@@ -295,7 +297,10 @@ def compare_pruned(spark: SparkSession, gallery: Gallery, case: Case) -> dict[st
 
 
 def compare_large(spark: SparkSession, gallery: Gallery) -> dict[str, object]:
-    """More queries, and more answers a query, than a worker could hold at once: seconds and its peak memory."""
+    """Very many queries, and very many answers a query: seconds, and a worker's peak memory beside its share.
+
+    How many go in one pass is printed: where that is all of them, as with 24 GB, nothing is said about several passes.
+    """
     room = task_memory(spark) / 2**20
     claims, figures = [], {}
     frame = spark.read.format("delta").load(gallery.path)
@@ -335,7 +340,7 @@ def compare_spark(
     )
     claims = [
         claim(f"few rows times {peer}", runs[peer].wall / runs["this"].wall, goal)
-        for peer, goal in (("spark nearestByJoin", 50), ("spark cross join", 1))
+        for peer, goal in (("spark nearestByJoin", 50), ("spark cross join", 50))
     ]
     return {"rows": n_rows, "queries": n_queries, "claims": claims,
             "figures": {n: [r.seconds, r.cpu] for n, r in runs.items()}}  # fmt: skip
