@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 SHELL := bash
 PYTHON := .venv/bin/python
-CODE := imgsearch jobs tests benchmarks
+CODE := imgsearch jobs plantdemo tests benchmarks
 export PYTHONPATH := $(CURDIR)
 
 ##@ Set-up
@@ -43,7 +43,7 @@ demo:  ## draw a gallery and run the whole chain on it (ARGS="--images 200")
 
 clean:  ## caches and what the demo wrote; .venv and the jars stay
 	rm -rf demo-out spark-warehouse metastore_db derby.log .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	find imgsearch jobs tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
+	find imgsearch jobs plantdemo tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
 help:  ## this list
 	@awk 'BEGIN {FS = ":.*##"; printf "make TARGET\n"} \

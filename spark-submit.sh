@@ -89,7 +89,7 @@ case "$master" in
         defaults+=(--py-files "$package") ;;
 esac
 if [ -z "$properties" ]; then
-    defaults+=(--properties-file "$ROOT/conf/spark-defaults.conf")
+    defaults+=(--properties-file "$ROOT/imgsearch/conf/spark-defaults.conf")
     if [ -n "${SPARK_CONF_DIR:-}" ]; then defaults+=(--load-spark-defaults); fi
 fi
 if [ -t 2 ]; then
@@ -97,7 +97,7 @@ if [ -t 2 ]; then
     # Spark's bar, where no job of ours draws its own on the same line.
     case "$job" in embed | pipeline | demo) ;; *) defaults+=(--conf spark.ui.showConsoleProgress=true) ;; esac
 fi
-export SPARK_CONF_DIR="${SPARK_CONF_DIR:-$ROOT/conf}"
+export SPARK_CONF_DIR="${SPARK_CONF_DIR:-$ROOT/imgsearch/conf}"
 export PYSPARK_PYTHON="${PYSPARK_PYTHON:-$PYTHON}" PYSPARK_DRIVER_PYTHON="${PYSPARK_DRIVER_PYTHON:-$PYTHON}"
 export SPARK_HOME="$("$PYTHON" -c 'import importlib.util as u; print(u.find_spec("pyspark").submodule_search_locations[0])')"
 # A user's own --jars are added to Delta's, not instead of them.

@@ -20,10 +20,10 @@ import numpy as np
 from measure import claim, save
 from PIL import Image, ImageOps
 
-from imgsearch.core.encoder import DEFAULT, Encoder, resolve
-from imgsearch.core.images import decode
-from imgsearch.core.runtime import load_runtime, reference_runtime
-from imgsearch.stages.embed import graph_of
+from imgsearch.encoders.encoder import DEFAULT, Encoder, resolve
+from imgsearch.encoders.runtime import load_runtime, reference_runtime
+from imgsearch.encoders.udf import graph_of
+from imgsearch.images.decode import decode
 
 GOAL = 0.9999
 DATA = Path(os.environ.get("IMGSEARCH_REAL_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))

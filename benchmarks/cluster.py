@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
+from imgsearch.core import kmeans  # noqa: E402
 from measure import claim, save, side_by_side  # noqa: E402
 from pyspark.ml.clustering import KMeans  # noqa: E402
 from pyspark.ml.functions import array_to_vector  # noqa: E402
@@ -33,12 +34,11 @@ from pyspark.sql import SparkSession  # noqa: E402
 from pyspark.sql import functions as F  # noqa: E402
 from sklearn.cluster import KMeans as SklearnKMeans  # noqa: E402
 
-from imgsearch.core import kmeans  # noqa: E402
-from imgsearch.core.vectors import Matrix, pack, unit  # noqa: E402
+from imgsearch.clusters.blocks import in_blocks, read_sample, sampled_share  # noqa: E402
+from imgsearch.clusters.cluster import PER_CLUSTER, SAMPLE  # noqa: E402
+from imgsearch.clusters.rounds import fit, row_lists  # noqa: E402
 from imgsearch.lake.session import build_session  # noqa: E402
-from imgsearch.stages.blocks import in_blocks, read_sample, sampled_share  # noqa: E402
-from imgsearch.stages.cluster import PER_CLUSTER, SAMPLE  # noqa: E402
-from imgsearch.stages.rounds import fit, row_lists  # noqa: E402
+from imgsearch.vectors import Matrix, pack, unit  # noqa: E402
 
 ROUNDS, SEED = 20, 7
 

@@ -26,12 +26,12 @@ sys.path.insert(0, str(HERE.parent))
 from measure import claim, forget_peak, peak_mb, save, side_by_side  # noqa: E402
 from pyspark.sql import SparkSession  # noqa: E402
 
-from imgsearch.core.gram import Moments  # noqa: E402
-from imgsearch.core.projection import Projection  # noqa: E402
-from imgsearch.core.vectors import pack, unit  # noqa: E402
 from imgsearch.lake.batches import gather  # noqa: E402
 from imgsearch.lake.session import build_session  # noqa: E402
-from imgsearch.stages.compress import fit_with, merge_moments, moments_of_batches  # noqa: E402
+from imgsearch.projections.compress import fit_with, merge_moments, moments_of_batches  # noqa: E402
+from imgsearch.projections.moments import Moments  # noqa: E402
+from imgsearch.projections.projection import Projection  # noqa: E402
+from imgsearch.vectors import pack, unit  # noqa: E402
 
 
 class Case(NamedTuple):

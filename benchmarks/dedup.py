@@ -26,19 +26,19 @@ import pyarrow as pa
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
+from imgsearch.stages import dedup  # noqa: E402
 from measure import claim, descendants, save, side_by_side  # noqa: E402
 from pyspark.sql import SparkSession  # noqa: E402
 from pyspark.sql import functions as F  # noqa: E402
 from search import an_id, drawn, in_clusters  # noqa: E402
 
 from imgsearch.config import DedupConfig  # noqa: E402
-from imgsearch.core.projection import Projection  # noqa: E402
-from imgsearch.core.vectors import Matrix, pack, unit  # noqa: E402
 from imgsearch.lake.session import build_session  # noqa: E402
-from imgsearch.lake.warehouse import Warehouse  # noqa: E402
-from imgsearch.stages import dedup  # noqa: E402
-from imgsearch.stages.space import keep_projection  # noqa: E402
+from imgsearch.lake.store import TableStore  # noqa: E402
+from imgsearch.projections.projection import Projection  # noqa: E402
+from imgsearch.projections.spaces import keep_projection  # noqa: E402
 from imgsearch.tables import CLUSTERS, DUPLICATES, ENCODERS, IMAGES, VECTORS  # noqa: E402
+from imgsearch.vectors import Matrix, pack, unit  # noqa: E402
 
 THRESHOLD = 0.95
 ONCE = 50_000  # rows handed to Spark at a time
@@ -72,12 +72,12 @@ def vectors(case: Case) -> Matrix:
     return rows
 
 
-def make(spark: SparkSession, case: Case, folder: str) -> Warehouse:
+def make(spark: SparkSession, case: Case, folder: str) -> TableStore:
     """The tables that ``dedup`` reads, in files by cluster."""
     rows = vectors(case)
     centroids, clusters = in_clusters(rows, case.n_clusters)
     order = np.argsort(clusters, kind="stable")
-    warehouse = Warehouse.open(spark, f"{folder}/w", create=True)
+    warehouse = TableStore.open(spark, f"{folder}/w", create=True)
     ones = np.ones(case.dim, np.float32)
     projection = Projection(
         encoder_id="an-encoder", mean=0 * ones, components=np.eye(case.dim, dtype=np.float32), scale=ones,

@@ -30,8 +30,8 @@ sys.path.insert(0, str(HERE.parent))
 from embed_images import MIXES, make  # noqa: E402
 from measure import claim, cpu_seconds, save  # noqa: E402
 
-from imgsearch.core.encoder import DEFAULT  # noqa: E402
-from imgsearch.report.table import render_table  # noqa: E402
+from imgsearch.encoders.encoder import DEFAULT  # noqa: E402
+from imgsearch.terminal import render_table  # noqa: E402
 
 OURS, CEILING, FLOAT32, BF16, NAIVE, DEDUP = (
     "this UDF in Spark", "bare processes", "DataLoader float32", "DataLoader bf16", "naive scalar UDF", "imagededup",

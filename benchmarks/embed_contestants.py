@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from imgsearch.core.encoder import Encoder, resolve
-from imgsearch.core.images import DecodeLimits
-from imgsearch.stages.embed import graph_of
+from imgsearch.encoders.encoder import Encoder, resolve
+from imgsearch.encoders.udf import graph_of
+from imgsearch.images.decode import DecodeLimits
 
 Run = Callable[[Path, str, int], dict[str, float]]
 CHUNK = 8  # files that a process of the bare loop takes at a time
@@ -37,14 +37,15 @@ def files(folder: Path, share: int) -> list[str]:
 
 
 def spark_udf(cores: int) -> Run:
-    """``imgsearch.stages.embed.embed`` over a frame of paths, into a sink that keeps nothing.
+    """``imgsearch.encoders.embed.embed`` over a frame of paths, into a sink that keeps nothing.
 
     Spark ends Python workers that had nothing to do for a minute, so a few files go before each timed run.
     """
     from pyspark.sql import functions as F
 
+    from imgsearch.encoders.embed import n_tasks
+    from imgsearch.encoders.udf import broadcast_graph, embed
     from imgsearch.lake.session import build_session
-    from imgsearch.stages.embed import broadcast_graph, embed, n_tasks
 
     spark = build_session("benchmark", spark__master=f"local[{cores}]", spark__driver__memory="1g")
     graphs: dict[str, Any] = {}
@@ -107,14 +108,14 @@ _held: dict[str, Any] = {}
 def _start_process(encoder: Encoder, graph: bytes) -> None:
     from threadpoolctl import threadpool_limits
 
-    from imgsearch.core.runtime import load_runtime
+    from imgsearch.encoders.runtime import load_runtime
 
     threadpool_limits(1)  # as Spark's OMP_NUM_THREADS does for its workers; BLAS takes every core for a dot product
     _held.update(encoder=encoder, runtime=load_runtime(graph, encoder, 1))
 
 
 def _embed_chunk(paths: list[str]) -> int:
-    from imgsearch.stages.embed import embed_batch
+    from imgsearch.encoders.udf import embed_batch
 
     encoder = _held["encoder"]
     nothing = pd.Series([None] * len(paths))
@@ -173,7 +174,7 @@ def dataloader(precision: str) -> Callable[[int], Run]:
 
 def torch_network(encoder: Encoder) -> Any:
     """The encoder's network as torch people use it: normalised planes in, (n, dim) out."""
-    from imgsearch.core.architectures import embedding_network
+    from imgsearch.encoders.networks import embedding_network
 
     return embedding_network(encoder.backbone, encoder.preprocessing, encoder.pooling).body
 

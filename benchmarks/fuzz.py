@@ -20,14 +20,14 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "core")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from damage import damaged  # noqa: E402
-from image_files import files  # noqa: E402
 from measure import claim, save  # noqa: E402
+from support.damage import damaged  # noqa: E402
+from support.image_files import files  # noqa: E402
 
-from imgsearch.core.formats import REASONS  # noqa: E402
-from imgsearch.core.images import DecodeLimits, ImageError, decode  # noqa: E402
+from imgsearch.images.decode import DecodeLimits, ImageError, decode  # noqa: E402
+from imgsearch.images.formats import REASONS  # noqa: E402
 
 LIMITS = DecodeLimits(max_pixels=20_000_000, seconds=5.0)
 CEILING = 3 * 2**30  # bytes of address space a child may use; libraries and stacks take about 1.2 GB of it

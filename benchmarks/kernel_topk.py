@@ -21,9 +21,9 @@ import numpy as np
 from measure import claim, save
 from threadpoolctl import threadpool_limits
 
-from imgsearch.core import vnni
-from imgsearch.core.topk import RunningTopK, TopK, merge
-from imgsearch.core.vectors import Matrix, unit
+from imgsearch.topk import int8 as vnni
+from imgsearch.topk.topk import RunningTopK, TopK, merge
+from imgsearch.vectors import Matrix, unit
 
 DATA = ("gaussian", "spectrum", "clustered")
 

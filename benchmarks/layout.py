@@ -26,10 +26,10 @@ from pyspark.sql import DataFrame, SparkSession  # noqa: E402
 from pyspark.sql import functions as F  # noqa: E402
 from search import asked, drained, laid_out  # noqa: E402
 
-from imgsearch.core.visits import nearest_clusters  # noqa: E402
+from imgsearch.clusters.layout import FILE_VECTORS  # noqa: E402
 from imgsearch.lake.session import build_session  # noqa: E402
-from imgsearch.stages.join import visited  # noqa: E402
-from imgsearch.stages.layout import FILE_VECTORS  # noqa: E402
+from imgsearch.retrieval.join import visited  # noqa: E402
+from imgsearch.retrieval.probes import nearest_clusters  # noqa: E402
 
 NPROBE, N_QUERIES = 5, 20
 

@@ -29,19 +29,19 @@ sys.path.insert(0, str(HERE.parent))
 from answers import DATA  # noqa: E402
 from measure import claim, save  # noqa: E402
 
-from imgsearch.core.augmentation import embed_variants  # noqa: E402
-from imgsearch.core.embedding import embed_files  # noqa: E402
-from imgsearch.core.encoder import DEFAULT, PRECISIONS, Encoder, resolve  # noqa: E402
-from imgsearch.core.expansion import expand_each  # noqa: E402
-from imgsearch.core.gram import Moments  # noqa: E402
-from imgsearch.core.images import DecodeLimits  # noqa: E402
-from imgsearch.core.metrics import retrieval  # noqa: E402
-from imgsearch.core.precision import expand, shrink  # noqa: E402
-from imgsearch.core.projection import fit  # noqa: E402
-from imgsearch.core.runtime import Runtime, load_runtime  # noqa: E402
-from imgsearch.core.vectors import Matrix  # noqa: E402
-from imgsearch.report.table import render_table  # noqa: E402
-from imgsearch.stages.embed import graph_of  # noqa: E402
+from imgsearch.encoders.augmentation import embed_variants  # noqa: E402
+from imgsearch.encoders.embedding import embed_files  # noqa: E402
+from imgsearch.encoders.encoder import DEFAULT, PRECISIONS, Encoder, resolve  # noqa: E402
+from imgsearch.encoders.runtime import Runtime, load_runtime  # noqa: E402
+from imgsearch.encoders.udf import graph_of  # noqa: E402
+from imgsearch.images.decode import DecodeLimits  # noqa: E402
+from imgsearch.labels.metrics import retrieval  # noqa: E402
+from imgsearch.projections.moments import Moments  # noqa: E402
+from imgsearch.projections.projection import fit  # noqa: E402
+from imgsearch.projections.storage import expand, shrink  # noqa: E402
+from imgsearch.retrieval.expansion import expand_each  # noqa: E402
+from imgsearch.terminal import render_table  # noqa: E402
+from imgsearch.vectors import Matrix  # noqa: E402
 
 CHUNK = 16
 _held: dict[str, Any] = {}

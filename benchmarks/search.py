@@ -34,17 +34,17 @@ import pyarrow.parquet as pq
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
+from imgsearch.core import kmeans  # noqa: E402
 from measure import claim, forget_peak, peak_mb, save, side_by_side, spark_workers  # noqa: E402
 from pyspark.sql import DataFrame, SparkSession, Window  # noqa: E402
 from pyspark.sql import functions as F  # noqa: E402
 
-from imgsearch.core import kmeans  # noqa: E402
-from imgsearch.core.vectors import Matrix, pack, unit, unpack  # noqa: E402
-from imgsearch.core.visits import choose_nprobe, nearest_clusters, recall_at_k  # noqa: E402
+from imgsearch.clusters.layout import FILE_VECTORS, Codebook  # noqa: E402
 from imgsearch.lake.memory import task_memory  # noqa: E402
 from imgsearch.lake.session import build_session, n_slots  # noqa: E402
-from imgsearch.stages.join import queries_per_pass, search, visited  # noqa: E402
-from imgsearch.stages.layout import FILE_VECTORS, Codebook  # noqa: E402
+from imgsearch.retrieval.join import queries_per_pass, search, visited  # noqa: E402
+from imgsearch.retrieval.probes import choose_nprobe, nearest_clusters, recall_at_k  # noqa: E402
+from imgsearch.vectors import Matrix, pack, unit, unpack  # noqa: E402
 
 TOP_K = 10
 PER_CLUSTER = 1_000

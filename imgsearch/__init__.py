@@ -27,6 +27,6 @@ def search(
     such as rows of the table ``vectors``. Returns ``query_id``, ``rank`` (from 1), ``image_id``, ``score``.
     Raises ``imgsearch.errors.UserError`` where the two cannot be compared.
     """
-    from imgsearch.stages.search import find
+    from imgsearch.retrieval.matches import find
 
     return find(queries, gallery, top_k, min_score=min_score, exclude_self=exclude_self)

@@ -1,10 +1,8 @@
-"""``./spark-submit.sh calibrate``: wiring only; the work is in ``imgsearch.stages.calibrate``."""
+"""``./spark-submit.sh calibrate``: spark-submit's entry; the work is named in ``imgsearch.job.JOBS``."""
 
 import sys
 
-from imgsearch.config import CalibrateConfig
-from imgsearch.job import run_job
-from imgsearch.stages import calibrate
+from imgsearch.job import main
 
 if __name__ == "__main__":
-    sys.exit(run_job("calibrate", CalibrateConfig, calibrate.run))
+    sys.exit(main("calibrate"))

@@ -1,10 +1,8 @@
-"""``./spark-submit.sh cluster``: wiring only; the work is in ``imgsearch.stages.cluster``."""
+"""``./spark-submit.sh cluster``: spark-submit's entry; the work is named in ``imgsearch.job.JOBS``."""
 
 import sys
 
-from imgsearch.config import ClusterConfig
-from imgsearch.job import run_job
-from imgsearch.stages import cluster
+from imgsearch.job import main
 
 if __name__ == "__main__":
-    sys.exit(run_job("cluster", ClusterConfig, cluster.run))
+    sys.exit(main("cluster"))

@@ -1,10 +1,8 @@
-"""``./spark-submit.sh compress``: wiring only; the work is in ``imgsearch.stages.compress``."""
+"""``./spark-submit.sh compress``: spark-submit's entry; the work is named in ``imgsearch.job.JOBS``."""
 
 import sys
 
-from imgsearch.config import CompressConfig
-from imgsearch.job import run_job
-from imgsearch.stages import compress
+from imgsearch.job import main
 
 if __name__ == "__main__":
-    sys.exit(run_job("compress", CompressConfig, compress.run))
+    sys.exit(main("compress"))

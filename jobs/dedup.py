@@ -1,10 +1,8 @@
-"""``./spark-submit.sh dedup``: wiring only; the work is in ``imgsearch.stages.dedup``."""
+"""``./spark-submit.sh dedup``: spark-submit's entry; the work is named in ``imgsearch.job.JOBS``."""
 
 import sys
 
-from imgsearch.config import DedupConfig
-from imgsearch.job import run_job
-from imgsearch.stages import dedup
+from imgsearch.job import main
 
 if __name__ == "__main__":
-    sys.exit(run_job("dedup", DedupConfig, dedup.run))
+    sys.exit(main("dedup"))

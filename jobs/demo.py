@@ -1,10 +1,8 @@
-"""``./spark-submit.sh demo``: wiring only; the work is in ``imgsearch.stages.demo``."""
+"""``./spark-submit.sh demo``: spark-submit's entry; the work is named in ``imgsearch.job.JOBS``."""
 
 import sys
 
-from imgsearch.config import DemoConfig
-from imgsearch.job import run_job
-from imgsearch.stages import demo
+from imgsearch.job import main
 
 if __name__ == "__main__":
-    sys.exit(run_job("demo", DemoConfig, demo.run))
+    sys.exit(main("demo"))

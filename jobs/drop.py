@@ -1,10 +1,8 @@
-"""``./spark-submit.sh drop``: wiring only; the work is in ``imgsearch.stages.drop``."""
+"""``./spark-submit.sh drop``: spark-submit's entry; the work is named in ``imgsearch.job.JOBS``."""
 
 import sys
 
-from imgsearch.config import DropConfig
-from imgsearch.job import run_job
-from imgsearch.stages import drop
+from imgsearch.job import main
 
 if __name__ == "__main__":
-    sys.exit(run_job("drop", DropConfig, drop.run))
+    sys.exit(main("drop"))

@@ -1,10 +1,8 @@
-"""``./spark-submit.sh embed``: wiring only; the work is in ``imgsearch.stages.embed``."""
+"""``./spark-submit.sh embed``: spark-submit's entry; the work is named in ``imgsearch.job.JOBS``."""
 
 import sys
 
-from imgsearch.config import EmbedConfig
-from imgsearch.job import run_job
-from imgsearch.stages import embed
+from imgsearch.job import main
 
 if __name__ == "__main__":
-    sys.exit(run_job("embed", EmbedConfig, embed.run))
+    sys.exit(main("embed"))

@@ -1,8 +1,8 @@
-"""``./spark-submit.sh encoders``: wiring only; needs no Spark, so the launcher's check answers it already."""
+"""``./spark-submit.sh encoders``: spark-submit's entry; the work is named in ``imgsearch.job.JOBS``."""
 
 import sys
 
-from imgsearch.job import check
+from imgsearch.job import main
 
 if __name__ == "__main__":
-    sys.exit(check("encoders", sys.argv[1:]))
+    sys.exit(main("encoders"))

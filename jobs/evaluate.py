@@ -1,10 +1,8 @@
-"""``./spark-submit.sh evaluate``: wiring only; the work is in ``imgsearch.stages.evaluate``."""
+"""``./spark-submit.sh evaluate``: spark-submit's entry; the work is named in ``imgsearch.job.JOBS``."""
 
 import sys
 
-from imgsearch.config import EvaluateConfig
-from imgsearch.job import run_job
-from imgsearch.stages import evaluate
+from imgsearch.job import main
 
 if __name__ == "__main__":
-    sys.exit(run_job("evaluate", EvaluateConfig, evaluate.run))
+    sys.exit(main("evaluate"))

@@ -1,10 +1,8 @@
-"""``./spark-submit.sh export``: wiring only; the work is in ``imgsearch.stages.export``."""
+"""``./spark-submit.sh export``: spark-submit's entry; the work is named in ``imgsearch.job.JOBS``."""
 
 import sys
 
-from imgsearch.config import ExportConfig
-from imgsearch.job import run_job
-from imgsearch.stages import export
+from imgsearch.job import main
 
 if __name__ == "__main__":
-    sys.exit(run_job("export", ExportConfig, export.run))
+    sys.exit(main("export"))

@@ -1,10 +1,8 @@
-"""``./spark-submit.sh ingest``: wiring only; the work is in ``imgsearch.stages.ingest``."""
+"""``./spark-submit.sh ingest``: spark-submit's entry; the work is named in ``imgsearch.job.JOBS``."""
 
 import sys
 
-from imgsearch.config import IngestConfig
-from imgsearch.job import run_job
-from imgsearch.stages import ingest
+from imgsearch.job import main
 
 if __name__ == "__main__":
-    sys.exit(run_job("ingest", IngestConfig, ingest.run))
+    sys.exit(main("ingest"))

@@ -1,10 +1,8 @@
-"""``./spark-submit.sh label``: wiring only; the work is in ``imgsearch.stages.label``."""
+"""``./spark-submit.sh label``: spark-submit's entry; the work is named in ``imgsearch.job.JOBS``."""
 
 import sys
 
-from imgsearch.config import LabelConfig
-from imgsearch.job import run_job
-from imgsearch.stages import label
+from imgsearch.job import main
 
 if __name__ == "__main__":
-    sys.exit(run_job("label", LabelConfig, label.run))
+    sys.exit(main("label"))

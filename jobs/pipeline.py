@@ -1,10 +1,8 @@
-"""``./spark-submit.sh pipeline``: wiring only; the work is in ``imgsearch.stages.pipeline``."""
+"""``./spark-submit.sh pipeline``: spark-submit's entry; the work is named in ``imgsearch.job.JOBS``."""
 
 import sys
 
-from imgsearch.config import PipelineConfig
-from imgsearch.job import run_job
-from imgsearch.stages import pipeline
+from imgsearch.job import main
 
 if __name__ == "__main__":
-    sys.exit(run_job("pipeline", PipelineConfig, pipeline.run))
+    sys.exit(main("pipeline"))

@@ -1,10 +1,8 @@
-"""``./spark-submit.sh search``: wiring only; the work is in ``imgsearch.stages.search``."""
+"""``./spark-submit.sh search``: spark-submit's entry; the work is named in ``imgsearch.job.JOBS``."""
 
 import sys
 
-from imgsearch.config import SearchConfig
-from imgsearch.job import run_job
-from imgsearch.stages import search
+from imgsearch.job import main
 
 if __name__ == "__main__":
-    sys.exit(run_job("search", SearchConfig, search.run))
+    sys.exit(main("search"))

@@ -15,7 +15,22 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 ROOT = Path(__file__).resolve().parent.parent
-HEIGHTS = ("core", "lake", "report", "drawing", "stages", "jobs", "cluster")
+HEIGHTS = (
+    "topk",
+    "lake",
+    "images",
+    "projections",
+    "clusters",
+    "encoders",
+    "retrieval",
+    "duplicates",
+    "labels",
+    "report",
+    "upkeep",
+    "demo",
+    "jobs",
+    "cluster",
+)
 TINY_SIDE, TINY_DIM = 16, 24
 
 settings.register_profile("imgsearch", deadline=None, derandomize=bool(os.environ.get("CI")))

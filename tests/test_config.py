@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,16 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imgsearch.config import (
-    DEFAULT_FILE,
-    JOBS,
     ClusterConfig,
     CompressConfig,
     EmbedConfig,
     IngestConfig,
     SearchConfig,
-    parse,
 )
 from imgsearch.errors import UserError
+from imgsearch.job import JOBS
+from imgsearch.options import DEFAULT_FILE
+from imgsearch.options import parse as parse_options
+
+CONFIGS = {name: job.settings() for name, job in JOBS.items() if job.config is not None}
+parse = partial(parse_options, sections=JOBS)
 
 SEARCH = ["--warehouse", "w", "--queries", "q"]
 
@@ -51,7 +55,7 @@ def test_the_shipped_defaults_are_valid_for_every_job() -> None:
         "warehouse": "w", "input": "i", "queries": "q", "labels": "l.csv", "truth": "t.csv", "output": "o",
         "encoder": "e", "against": "a", "threshold": "0.9", "precision": "0.9",
     }  # fmt: skip
-    for job, cls in JOBS.items():
+    for job, cls in CONFIGS.items():
         argv = []
         for f in dataclasses.fields(cls):
             if f.default is dataclasses.MISSING:
@@ -97,17 +101,17 @@ def test_mistakes_in_search(argv: list[str], said: str, no_defaults: Path) -> No
         (ClusterConfig, {"n_clusters": "many"}, "--n-clusters many"),
         (ClusterConfig, {"n_clusters": "2.5"}, "--n-clusters 2.5"),
         (ClusterConfig, {"max_iterations": 0}, "--max-iterations 0"),
-        (JOBS["label"], {"labels": "l.csv", "min_confidence": 1.1}, "--min-confidence 1.1"),
-        (JOBS["evaluate"], {"truth": "t.csv", "output": "m.parquet"}, "--output m.parquet: must end in .csv"),
-        (JOBS["export"], {"output": "o", "map_points": 5}, "--map-points 5"),
-        (JOBS["pipeline"], {"input": "i", "n_clusters": "x"}, "--n-clusters x"),
-        (JOBS["pipeline"], {"input": "i", "n_components": 0}, "--n-components 0"),
-        (JOBS["demo"], {"images": 39}, "--images 39: must be between 40"),
-        (JOBS["demo"], {"queries": 0}, "--queries 0"),
+        (CONFIGS["label"], {"labels": "l.csv", "min_confidence": 1.1}, "--min-confidence 1.1"),
+        (CONFIGS["evaluate"], {"truth": "t.csv", "output": "m.parquet"}, "--output m.parquet: must end in .csv"),
+        (CONFIGS["export"], {"output": "o", "map_points": 5}, "--map-points 5"),
+        (CONFIGS["pipeline"], {"input": "i", "n_clusters": "x"}, "--n-clusters x"),
+        (CONFIGS["pipeline"], {"input": "i", "n_components": 0}, "--n-components 0"),
+        (CONFIGS["demo"], {"images": 39}, "--images 39: must be between 40"),
+        (CONFIGS["demo"], {"queries": 0}, "--queries 0"),
     ],
 )
 def test_values_out_of_range(cls: type, values: dict[str, object], said: str) -> None:
-    given_values = values if cls is JOBS["demo"] else {"warehouse": "w", **values}
+    given_values = values if cls is CONFIGS["demo"] else {"warehouse": "w", **values}
     with pytest.raises(UserError) as caught:
         cls(**given_values)
     assert said in str(caught.value)
@@ -157,7 +161,7 @@ def test_a_file_that_is_no_text(tmp_path: Path) -> None:
 
 
 def test_help_lists_options_with_defaults(capsys: pytest.CaptureFixture[str]) -> None:
-    for job, cls in JOBS.items():
+    for job, cls in CONFIGS.items():
         with pytest.raises(SystemExit) as stopped:
             parse(job, cls, ["--help"])
         assert stopped.value.code == 0

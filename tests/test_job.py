@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,10 @@ from typing import Any
 import pytest
 
 from imgsearch import job
-from imgsearch.config import JOBS, SearchConfig
+from imgsearch.config import SearchConfig
 from imgsearch.errors import UserError
-from imgsearch.stages.summary import RunSummary
+from imgsearch.job import JOBS
+from imgsearch.lake.runs import RunSummary
 
 ROOT = Path(__file__).resolve().parent.parent
 ARGV = ["--warehouse", "w", "--queries", "q"]
@@ -36,8 +36,7 @@ def session(monkeypatch: pytest.MonkeyPatch) -> FakeSession:
 
 
 def run(monkeypatch: pytest.MonkeyPatch, work: Callable[..., Any], argv: list[str] | None = None) -> int:
-    monkeypatch.setattr(sys, "argv", ["search.py", *(ARGV if argv is None else argv)])
-    return job.run_job("search", SearchConfig, work)
+    return job.run_job("search", ARGV if argv is None else argv, work)
 
 
 def test_done_prints_the_summary_and_notes(
@@ -126,13 +125,13 @@ def test_help_is_0(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtur
 
 
 def test_check_knows_good_from_bad(capsys: pytest.CaptureFixture[str]) -> None:
-    assert job.main(["check", "search", *ARGV]) == job.WANTS_SPARK
-    assert job.main(["check", "search", *ARGV, "--top-k", "x"]) == 2
+    assert job.answer(["check", "search", *ARGV]) == job.WANTS_SPARK
+    assert job.answer(["check", "search", *ARGV, "--top-k", "x"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_usage_has_one_line_a_job(capsys: pytest.CaptureFixture[str]) -> None:
-    assert job.main(["help"]) == 0
+    assert job.answer(["help"]) == 0
     text = capsys.readouterr().out
     for name in JOBS:
         lines = [line for line in text.splitlines() if line.strip().startswith(name + " ")]
@@ -142,10 +141,16 @@ def test_usage_has_one_line_a_job(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_each_job_has_its_file_and_the_other_way_round() -> None:
     files = {path.stem for path in (ROOT / "jobs").glob("*.py")}
-    assert files == {*JOBS, "encoders"}
+    assert files == {*JOBS}
     for name in JOBS:
-        text = (ROOT / "jobs" / f"{name}.py").read_text()
-        assert f'run_job("{name}", {JOBS[name].__name__}, {name}.run)' in text
+        assert f'main("{name}")' in (ROOT / "jobs" / f"{name}.py").read_text()
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_each_job_has_settings_and_work(name: str) -> None:
+    assert callable(job._named(JOBS[name].run))
+    if JOBS[name].config is not None:
+        assert JOBS[name].settings().about
 
 
 def launch(*argv: str) -> subprocess.CompletedProcess[str]:

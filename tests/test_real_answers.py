@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from imgsearch.core.encoder import resolve
+from imgsearch.encoders.encoder import resolve
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
 import answers

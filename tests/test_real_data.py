@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
+from imgsearch import pipeline
 from imgsearch.config import EvaluateConfig, PipelineConfig, SearchConfig
-from imgsearch.lake.warehouse import Warehouse
-from imgsearch.stages import evaluate, pipeline, search
+from imgsearch.labels import evaluate
+from imgsearch.lake.store import TableStore
+from imgsearch.retrieval import search
 from imgsearch.tables import MATCHES, METRICS
 
 DATA = Path(os.environ.get("IMGSEARCH_REAL_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
@@ -38,13 +40,13 @@ def measured(spark: SparkSession, name: str, n_clusters: int, folder: Path) -> d
     ]:
         (queries / f"{len(list(queries.iterdir()))}{path.suffix}").symlink_to(path.resolve())
     search.run(spark, SearchConfig(warehouse=w, queries=str(queries), top_k=5))
-    matches = Warehouse.open(spark, w).read(MATCHES).toArrow().to_pandas()
+    matches = TableStore.open(spark, w).read(MATCHES).toArrow().to_pandas()
     first = matches[matches["rank"] == 1]
     assert len(first) == N_QUERIES
     assert (first["query_id"] == first["image_id"]).all()
     assert (first["score"] > 0.9999).all()
     evaluate.run(spark, EvaluateConfig(warehouse=w, truth=str(data / "truth.csv")))
-    rows = Warehouse.open(spark, w).read(METRICS).collect()
+    rows = TableStore.open(spark, w).read(METRICS).collect()
     return {(r["metric"], r["k"]): r["value"] for r in rows}
 
 

@@ -1,4 +1,8 @@
-"""Who may enter which room: every import of the package, read from its syntax tree."""
+"""Who may enter which room: every import of the package, read from its syntax tree.
+
+A room is a folder of ``imgsearch/`` or one of its modules. It imports only rooms of earlier groups of ``ORDER`` and,
+inside a group, only itself. There are no exceptions.
+"""
 
 from __future__ import annotations
 
@@ -10,110 +14,138 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-CONTRACT = {"errors", "tables", "config"}
-#: A room and the rooms of ours that it may enter; its own is always open.
-OPEN = {
-    "errors": set(),
-    "tables": set(),
-    "config": {"errors"},
-    "core": CONTRACT,
-    "lake": CONTRACT,
-    "report": CONTRACT,
-    "drawing": CONTRACT,
-    "stages": {"core", "lake", "report", "drawing"} | CONTRACT,
-    "job": {"stages", "lake"} | CONTRACT,
-    "__init__": {"stages", "lake"} | CONTRACT,
-    "jobs": {"job", "stages"} | CONTRACT,
+#: Groups of rooms, first to last. Rooms between brackets stand side by side and do not import each other.
+ORDER = (
+    ("errors",), ("compiled",), ("options", "tables", "terminal", "vectors", "keys"), ("config",),
+    ("lake", "topk"), ("images", "projections"), ("clusters", "encoders"), ("retrieval",),
+    ("duplicates", "labels", "report", "upkeep"), ("pipeline",), ("job",), ("__init__",), ("jobs", "plantdemo"),
+)  # fmt: skip
+LEVEL = {room: level for level, group in enumerate(ORDER) for room in group}
+#: Where a job may be called by another module than ``job.py``.
+CALLERS = {"pipeline", "job", "plantdemo"}
+JOB_FILES = {
+    "images.ingest", "encoders.embed", "projections.compress", "clusters.cluster", "labels.label", "retrieval.search",
+    "labels.calibrate", "duplicates.dedup", "labels.evaluate", "report.export", "upkeep.drop",
+}  # fmt: skip
+#: Files that may import Spark (marked * in LAYOUT.md).
+WITH_SPARK = {
+    "lake": "session store files batches memory mllib progress runs",
+    "images": "ingest sources",
+    "projections": "compress projecting spaces",
+    "encoders": "embed udf",
+    "clusters": "cluster blocks rounds store layout drift_table",
+    "retrieval": "search queries conditions join matches recall group_search",
+    "duplicates": "dedup",
+    "labels": "label evaluate calibrate",
+    "report": "export star_schema",
+    "upkeep": "drop",
 }
-WITH_SPARK = {"lake", "stages", "job", "__init__"}
 SPARK = {"pyspark", "delta", "py4j"}
+NETWORKS = {"torch", "torchvision", "onnx", "onnxruntime"}
 
 
 class Import(NamedTuple):
-    """``module`` as it is written at ``where`` (file:line); ``lazy`` inside a function or under TYPE_CHECKING."""
+    """``module`` as it is written at ``where`` (file:line) in ``file`` (``room.name``); ``lazy`` inside a function."""
 
     where: str
-    room: str
+    file: str
     module: str
     lazy: bool
+    typing_only: bool
+
+    @property
+    def room(self) -> str:
+        return self.file.split(".")[0]
 
 
-def imports_of(source: str, where: str, room: str) -> Iterator[Import]:
+def imports_of(source: str, where: str, file: str) -> Iterator[Import]:
     """Every import statement of a module's text."""
 
-    def visit(node: ast.AST, lazy: bool) -> Iterator[Import]:
+    def visit(node: ast.AST, lazy: bool, typing_only: bool) -> Iterator[Import]:
         for child in ast.iter_child_nodes(node):
+            line = f"{where}:{getattr(child, 'lineno', 0)}"
             if isinstance(child, ast.Import):
                 for name in child.names:
-                    yield Import(f"{where}:{child.lineno}", room, name.name, lazy)
+                    yield Import(line, file, name.name, lazy, typing_only)
             elif isinstance(child, ast.ImportFrom):
                 module = child.module or ""
-                if child.level or module == "imgsearch":
-                    for name in child.names:
-                        yield Import(f"{where}:{child.lineno}", room, f"imgsearch.{name.name}", lazy)
-                else:
-                    yield Import(f"{where}:{child.lineno}", room, module, lazy)
-            typing_only = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
-            yield from visit(child, lazy or typing_only or isinstance(child, ast.FunctionDef | ast.Lambda))
+                names = [f"{module}.{name.name}" for name in child.names]
+                for name in names if module.startswith("imgsearch") else [module]:
+                    yield Import(line, file, name, lazy, typing_only)
+            for_types = typing_only or (isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test))
+            inside = lazy or for_types or isinstance(child, ast.FunctionDef | ast.Lambda)
+            yield from visit(child, inside, for_types)
 
-    yield from visit(ast.parse(source), False)
+    yield from visit(ast.parse(source), False, False)
 
 
 def all_imports() -> list[Import]:
-    found = []
-    for path in sorted([*(ROOT / "imgsearch").rglob("*.py"), *(ROOT / "jobs").glob("*.py")]):
-        parts = path.relative_to(ROOT).with_suffix("").parts
-        room = parts[1] if parts[0] == "imgsearch" else "jobs"
-        found += imports_of(path.read_text(), str(path.relative_to(ROOT)), room)
-    return found
+    imports: list[Import] = []
+    for top in ("imgsearch", "jobs", "plantdemo"):
+        for path in sorted((ROOT / top).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            file = ".".join(parts[1:] if top == "imgsearch" else parts)
+            imports += imports_of(path.read_text(), str(path.relative_to(ROOT)), file)
+    return imports
 
 
-def offence(found: Import) -> str | None:
+def offence(entry: Import) -> str | None:
     """What is wrong with an import, in words; ``None`` where nothing is."""
-    top, *rest = found.module.split(".")
-    said = f"{found.where} imports {found.module}"
-    if top == "imgsearch" and rest:
-        entered = rest[0]
-        allowed = OPEN.get(found.room)
-        if allowed is None:
-            return f"{said}: '{found.room}' is no room of the design; add it to OPEN with what it may import"
-        if entered != found.room and entered not in allowed:
-            return f"{said}: {found.room} may not import {entered} (only {', '.join(sorted(allowed)) or 'nothing'})"
-    if top in SPARK and found.room not in WITH_SPARK:
-        return f"{said}: {found.room} knows no Spark"
-    if top in SPARK and found.room == "__init__" and not found.lazy:
-        return f"{said}: importing imgsearch must not import Spark; import it inside the function"
-    if top == "torch" and not found.lazy:
-        return f"{said}: torch takes seconds to import; import it inside the function that needs it"
+    top, *rest = entry.module.split(".")
+    said = f"{entry.where} imports {entry.module}"
+    if entry.room not in LEVEL:
+        return f"{said}: '{entry.room}' is no room of the design; add it to ORDER"
+    if top == "imgsearch" and rest and rest[0] in LEVEL and rest[0] != entry.room:
+        if LEVEL[rest[0]] >= LEVEL[entry.room]:
+            return f"{said}: {entry.room} stands before or beside {rest[0]}"
+        if ".".join(rest[:2]) in JOB_FILES and entry.room not in CALLERS:
+            return f"{said}: a job is called by {', '.join(sorted(CALLERS))} only; take the part you need out of it"
+    if top == "plantdemo" and entry.room != "plantdemo" and entry.file != "jobs.demo":
+        return f"{said}: the demo is not installed with the package"
+    if top in SPARK and not entry.typing_only:
+        return _spark_offence(entry, said)
+    if top in NETWORKS and (entry.room != "encoders" or not entry.lazy):
+        return f"{said}: only functions of encoders/ import {top}; it takes seconds"
     return None
 
 
+def _spark_offence(entry: Import, said: str) -> str | None:
+    room, _, name = entry.file.partition(".")
+    if room in ("pipeline", "plantdemo"):
+        return None
+    if name in WITH_SPARK.get(room, "").split():
+        return None
+    if room == "__init__" and not entry.lazy:
+        return f"{said}: importing imgsearch must not import Spark; import it inside the function"
+    return f"{said}: {entry.file} knows no Spark"
+
+
 def test_every_import_is_allowed() -> None:
-    found = all_imports()
-    assert len(found) > 300
-    assert {i.room for i in found} >= {"core", "lake", "stages", "report", "drawing", "jobs", "job", "config"}
-    offences = [said for i in found if (said := offence(i))]
+    imports = all_imports()
+    assert len(imports) > 300
+    assert {entry.room for entry in imports} >= {"lake", "topk", "encoders", "retrieval", "plantdemo", "jobs", "job"}
+    offences = [said for entry in imports if (said := offence(entry))]
     assert not offences, "\n" + "\n".join(offences)
 
 
 @pytest.mark.parametrize(
-    ("room", "source", "said"),
+    ("file", "source", "said"),
     [
-        ("core", "from imgsearch.lake.files import read_local", "core may not import lake"),
-        ("core", "def f():\n    import pyspark.sql", "core knows no Spark"),
-        ("core", "from imgsearch import stages", "core may not import stages"),
-        ("lake", "from imgsearch.core import images", "lake may not import core"),
-        ("report", "from delta.tables import DeltaTable", "report knows no Spark"),
-        ("drawing", "if TYPE_CHECKING:\n    from pyspark import Broadcast", "drawing knows no Spark"),
-        ("config", "import imgsearch.tables", "config may not import tables"),
-        ("stages", "import torch.nn", "torch takes seconds"),
-        ("stages", "try:\n    from torch import nn\nexcept ImportError: pass", "torch takes seconds"),
-        ("jobs", "from imgsearch.lake.session import build_session", "jobs may not import lake"),
-        ("helpers", "from imgsearch.errors import UserError", "no room of the design"),
+        ("topk.topk", "from imgsearch.lake.files import read_local", "topk stands before or beside lake"),
+        ("images.decode", "def f():\n    import pyspark.sql", "images.decode knows no Spark"),
+        ("clusters.kmeans", "from imgsearch import retrieval", "clusters stands before or beside retrieval"),
+        ("lake.store", "from imgsearch.images import decode", "lake stands before or beside images"),
+        ("report.page", "from delta.tables import DeltaTable", "report.page knows no Spark"),
+        ("tables", "import imgsearch.config", "tables stands before or beside config"),
+        ("report.page", "import torch.nn", "only functions of encoders"),
+        ("encoders.export", "try:\n    from torch import nn\nexcept ImportError: pass", "only functions of encoders"),
+        ("retrieval.join", "from imgsearch.projections.compress import run", "take the part you need out of it"),
+        ("encoders.embed", "def f():\n    from plantdemo.drawing.scene import picture", "the demo is not installed"),
+        ("helpers.text", "from imgsearch.errors import UserError", "no room of the design"),
     ],
 )
-def test_offences_are_named(room: str, source: str, said: str) -> None:
-    offences = [offence(i) for i in imports_of(source, "a.py", room)]
+def test_offences_are_named(file: str, source: str, said: str) -> None:
+    offences = [offence(entry) for entry in imports_of(source, "a.py", file)]
     assert len(offences) == 1
     assert offences[0] is not None
     assert offences[0].startswith("a.py:")
@@ -121,16 +153,17 @@ def test_offences_are_named(room: str, source: str, said: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("room", "source"),
+    ("file", "source"),
     [
-        ("stages", "from imgsearch.core import kmeans"),
-        ("core", "def f():\n    import torch"),
-        ("core", "if TYPE_CHECKING:\n    import torch"),
-        ("core", "import numpy\nfrom imgsearch.core.keys import order_keys\nfrom imgsearch.errors import UserError"),
+        ("clusters.cluster", "from imgsearch.projections.spaces import vectors_of\nimport pyspark"),
+        ("encoders.export", "def f():\n    import torch"),
+        ("encoders.networks", "if TYPE_CHECKING:\n    import torch"),
+        ("job", "if TYPE_CHECKING:\n    from pyspark.sql import SparkSession"),
+        ("pipeline", "from imgsearch.images import ingest"),
     ],
 )
-def test_what_is_allowed_is_not_an_offence(room: str, source: str) -> None:
-    assert [offence(i) for i in imports_of(source, "a.py", room) if offence(i)] == []
+def test_what_is_allowed_is_not_an_offence(file: str, source: str) -> None:
+    assert [offence(entry) for entry in imports_of(source, "a.py", file) if offence(entry)] == []
 
 
 def test_names_that_say_nothing_are_not_used() -> None:

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from imgsearch.config import JOBS
+from imgsearch.job import JOBS
 from imgsearch.tables import ALL_TABLES, IMAGES, RUNS, TableSpec
 
 TYPES = {"STRING", "INT", "BIGINT", "FLOAT", "DOUBLE", "BOOLEAN", "TIMESTAMP", "BINARY", "ARRAY", "MAP"}

@@ -22,7 +22,7 @@ from pyspark.sql import functions as F
 
 from imgsearch.errors import ImageError
 from imgsearch.lake.session import n_slots
-from imgsearch.lake.warehouse import absolute
+from imgsearch.lake.store import absolute
 
 SCHEME = re.compile(r"^(?!file:)[A-Za-z][\w+.-]*:/")
 GLOB = re.compile(r"[*?\[{]")

@@ -10,7 +10,8 @@ from pyspark import SparkConf, SparkContext
 from pyspark.sql import SparkSession
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-DEFAULTS = ROOT / "conf" / "spark-defaults.conf"
+CONF = Path(__file__).resolve().parent.parent / "conf"
+DEFAULTS = CONF / "spark-defaults.conf"
 
 
 def build_session(app_name: str = "imgsearch", **conf: str) -> SparkSession:
@@ -26,7 +27,7 @@ def build_session(app_name: str = "imgsearch", **conf: str) -> SparkSession:
         settings.setdefault("spark.master", "local[*]")
         settings.setdefault("spark.sql.shuffle.partitions", str(2 * (os.cpu_count() or 1)))
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
-        os.environ.setdefault("SPARK_CONF_DIR", str(ROOT / "conf"))
+        os.environ.setdefault("SPARK_CONF_DIR", str(CONF))
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
     settings |= {key.replace("__", "."): value for key, value in conf.items()}

@@ -9,7 +9,8 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from imgsearch.report.text import basename, is_missing, n_bytes, visible
+from imgsearch.report.text import basename, n_bytes
+from imgsearch.terminal import is_missing, visible
 
 Record = dict[str, Any]
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from imgsearch.report.album import Album, Picture, Record, records
 from imgsearch.report.data import MAX_CLUSTERS, OUTLIERS_PER_CLUSTER, PER_CLUSTER, ReportData
-from imgsearch.report.text import count, decimal, visible
+from imgsearch.report.text import count, decimal
+from imgsearch.terminal import visible
 
 
 @dataclass(frozen=True)

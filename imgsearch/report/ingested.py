@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from imgsearch.report.album import Record, records
 from imgsearch.report.data import REFUSED_EXAMPLES, ReportData
-from imgsearch.report.text import basename, count, shorten, visible
+from imgsearch.report.text import basename, count
+from imgsearch.terminal import shorten, visible
 
 MAX_BARS = 12
 

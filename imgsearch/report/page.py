@@ -25,7 +25,8 @@ from imgsearch.report.album import Album, Record, records
 from imgsearch.report.clusters import drawn_clusters, name_of, not_drawn, ranked
 from imgsearch.report.data import MAP_POINTS, MATCHES_PER_QUERY, MAX_QUERIES, ReportData
 from imgsearch.report.palette import DARK, DARK_PAGE, LIGHT, LIGHT_PAGE, assign_marks, outline
-from imgsearch.report.text import count, decimal, duration, is_missing, moment, visible
+from imgsearch.report.text import count, decimal, duration, moment
+from imgsearch.terminal import is_missing, visible
 
 __all__ = ["ReportData", "render", "write_report"]
 

@@ -3,25 +3,9 @@
 from __future__ import annotations
 
 import math
-import unicodedata
 from datetime import datetime
 
-NOTHING = "–"
-
-
-def visible(text: object) -> str:
-    r"""``text`` with every control, bidirectional, surrogate and unassigned character spelt as an escape.
-
-    A file name may carry terminal escapes, a right-to-left override that turns ``gpj.exe`` round, or bytes that
-    were never UTF-8 (lone surrogates, which cannot even be written to a file). Whatever is shown goes through here.
-
-    >>> visible("a\x1b[31m\u202egpj.exe")
-    'a\\x1b[31m\\u202egpj.exe'
-    """
-    return "".join(
-        ch.encode("unicode_escape", "surrogatepass").decode("ascii") if unicodedata.category(ch)[0] == "C" else ch
-        for ch in str(text)
-    )
+from imgsearch.terminal import NOTHING, is_missing, visible
 
 
 def basename(path: str) -> str:
@@ -31,25 +15,6 @@ def basename(path: str) -> str:
     ('a.jpg', 'row-17')
     """
     return path.replace("\\", "/").rstrip("/").rpartition("/")[2] or path
-
-
-def shorten(text: str, width: int = 48) -> str:
-    """``text`` cut in its middle, so that beginning and ending both stay.
-
-    >>> shorten("abcdefghij", 7)
-    'abc…hij'
-    """
-    if len(text) <= width:
-        return text
-    head = (width - 1 + 1) // 2
-    return text[:head] + "…" + text[len(text) - (width - 1 - head) :]
-
-
-def is_missing(value: object) -> bool:
-    """True for ``None``, NaN and pandas' ``NaT``/``NA``."""
-    if value is None or type(value).__name__ in ("NaTType", "NAType"):
-        return True
-    return isinstance(value, float) and math.isnan(value)
 
 
 def count(value: object) -> str:

@@ -1,0 +1,1 @@
+"""Clusters of vectors: k-means, description, drift; the job `cluster`."""

@@ -1,0 +1,165 @@
+"""Near-duplicates: the pairs above a threshold, and groups in which nobody is far from the one that stands for them.
+
+Chains are how such groups go wrong: a like b and b like c does not make a like c, and in a large collection single
+linkage ends in one group with everything. Here every member reaches the threshold with its group's representative.
+Copies are collapsed first (``distinct``): 10,000 copies of one frame are one vector, not 50 million pairs.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imgsearch.compiled import compiled
+from imgsearch.topk import float32 as fma
+from imgsearch.topk import int8 as vnni
+from imgsearch.topk import prefix as pruning
+from imgsearch.topk.bounds import pack_queries
+from imgsearch.topk.ranking import Batch, PairBuffer
+from imgsearch.vectors import Matrix
+
+_BLOCK = 4096
+_ROOM = 1 << 16
+
+
+class Distinct(NamedTuple):
+    """``rows``: (n_distinct,) int64, the first row of every distinct vector, ascending; ``of``: (n,) int64, for every
+    row the index into ``rows`` of the vector it equals."""
+
+    rows: NDArray[np.int64]
+    of: NDArray[np.int64]
+
+
+class Pairs(NamedTuple):
+    """``left`` and ``right``: (n_pairs,) int64 ids, left < right, sorted; ``scores``: (n_pairs,) float32."""
+
+    left: NDArray[np.int64]
+    right: NDArray[np.int64]
+    scores: NDArray[np.float32]
+
+
+class Groups(NamedTuple):
+    """``representative``: (n,) int64, for every row the row that stands for its group (itself, if it does);
+    ``scores``: (n,) float32, with the representative; 1 for itself."""
+
+    representative: NDArray[np.int64]
+    scores: NDArray[np.float32]
+
+
+def distinct(vectors: Matrix) -> Distinct:
+    """Rows with the same bits collapsed into one. ``vectors``: (n, dim) float32 → ``Distinct``."""
+    n, dim = vectors.shape
+    if n == 0 or dim == 0:
+        return Distinct(np.arange(min(n, 1)), np.zeros(n, np.int64))
+    keys = np.ascontiguousarray(vectors, dtype=np.float32).view(np.dtype((np.void, dim * 4))).reshape(n)
+    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    return Distinct(first[order].astype(np.int64), place[inverse.reshape(n)].astype(np.int64))
+
+
+def pairs_above(
+    left: Matrix, left_ids: NDArray[np.int64], right: Matrix, right_ids: NDArray[np.int64], threshold: float
+) -> Pairs:
+    """Every pair of a row of ``left`` and a row of ``right`` with score ``threshold`` or more, each pair once.
+
+    ``left``: (n, dim) float32 with (n,) int64 ids, ``right`` likewise. The two blocks are either the same (equal ids),
+    or have no id in common. Memory: some 60 bytes a pair found while they are sorted.
+
+    Raises ``ValueError`` when shapes disagree, a row is not finite, the threshold is NaN, or blocks overlap in part.
+    """
+    left, right = np.ascontiguousarray(left, np.float32), np.ascontiguousarray(right, np.float32)
+    left_ids, right_ids = np.ascontiguousarray(left_ids, np.int64), np.ascontiguousarray(right_ids, np.int64)
+    if left.ndim != 2 or right.ndim != 2 or left.shape[1] != right.shape[1]:
+        raise ValueError(f"blocks of {left.shape} and {right.shape} do not pair up")
+    if left_ids.shape != (len(left),) or right_ids.shape != (len(right),):
+        raise ValueError(f"{left_ids.shape} and {right_ids.shape} ids for {len(left)} and {len(right)} rows")
+    if np.isnan(threshold):
+        raise ValueError("the threshold is not a number")
+    same = np.array_equal(left_ids, right_ids)
+    if not same and len(np.intersect1d(left_ids, right_ids)):
+        raise ValueError("the blocks overlap in part: pairs would come twice")
+    found = []
+    for i in range(0, len(left), _BLOCK):
+        for j in range(i if same else 0, len(right), _BLOCK):
+            a, b = slice(i, i + _BLOCK), slice(j, j + _BLOCK)
+            found.append(_block_pairs(left[a], left_ids[a], right[b], right_ids[b], threshold))
+    if not found:
+        return Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
+    one, other, scores = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    low, high = np.minimum(one, other), np.maximum(one, other)
+    order = np.lexsort((high, low))
+    return Pairs(low[order], high[order], scores[order])
+
+
+def group(n: int, pairs: Pairs, weights: NDArray[np.int64] | None = None) -> Groups:
+    """Groups without chains over rows ``0 … n - 1``, from their pairs above a threshold (ids are the rows).
+
+    Representatives are taken greedily: the row with the most neighbours first (each counts ``weights``, (n,) int64:
+    how many copies it stands for), then the lowest row; a row with a representative among its neighbours cannot be
+    one. Then every other row joins the representative that it scores best with, the lowest row of equals. So no
+    representative is a neighbour of another, and every member reaches the threshold with its own.
+
+    Raises ``ValueError`` when a pair names a row outside ``0 … n - 1``.
+    """
+    left, right, scores = pairs
+    if len(left) and (left.min() < 0 or right.max() >= n or right.min() < 0 or left.max() >= n):
+        raise ValueError(f"a pair names a row outside 0 to {n - 1}")
+    weights = np.ones(n, np.int64) if weights is None else np.ascontiguousarray(weights, np.int64)
+    sources, targets = np.concatenate([left, right]), np.concatenate([right, left])
+    neighbours = np.zeros(n, np.int64)
+    np.add.at(neighbours, sources, weights[targets])
+    by_source = np.lexsort((targets, sources))
+    starts = np.searchsorted(sources[by_source], np.arange(n + 1))
+    order = np.lexsort((np.arange(n), -(neighbours + weights)))
+    representative, best = np.full(n, -1, np.int64), np.ones(n, np.float32)
+    both = np.concatenate([scores, scores])[by_source].astype(np.float32)
+    _assign(order, starts, targets[by_source], both, representative, best)
+    return Groups(representative, best)
+
+
+@compiled
+def _assign(order, starts, targets, scores, representative, best):  # type: ignore[no-untyped-def]  # compiled
+    chosen = np.zeros(len(order), np.bool_)
+    reached = np.zeros(len(order), np.bool_)
+    for row in order:
+        if not reached[row]:
+            chosen[row] = True
+            representative[row] = row
+            for edge in range(starts[row], starts[row + 1]):
+                reached[targets[edge]] = True
+    for row in range(len(order)):
+        if not chosen[row]:
+            for edge in range(starts[row], starts[row + 1]):  # neighbours ascend: the first of equals is the lowest
+                if chosen[targets[edge]] and (representative[row] < 0 or scores[edge] > best[row]):
+                    representative[row], best[row] = targets[edge], scores[edge]
+
+
+def _block_pairs(
+    left: Matrix, left_ids: NDArray[np.int64], right: Matrix, right_ids: NDArray[np.int64], threshold: float
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    """(left ids, right ids, scores) of one pair of blocks, unsorted; of a block with itself the lower triangle only."""
+    thresholds = np.full(len(left), threshold, np.float32)
+    thresholds = np.where(thresholds < threshold, np.nextafter(thresholds, np.float32(np.inf)), thresholds)
+    int8 = vnni.supported()
+    lead = pruning.choose_lead(left, right, thresholds, pruning.INT8 if int8 else pruning.FLOAT32)
+    batch, room = Batch(right, right_ids, left_ids), _ROOM
+    while True:
+        queries, rows, scores = np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room, np.float32)
+        buffer = PairBuffer(queries, rows, scores, np.zeros(1, np.int64), thresholds)
+        if int8:
+            scored = int(vnni.scan(left, pack_queries(left, lead), batch, 0, len(right), buffer))
+        else:
+            scored = int(fma.scan(left, fma.panels_of(left, lead), batch, 0, len(right), buffer))
+        if scored < 0:
+            raise ValueError("a row of the right block is not finite")
+        count = int(buffer.found[0])
+        if count <= room:
+            break
+        room = count
+    one, other = left_ids[queries[:count]], right_ids[rows[:count]]
+    once = one < other if np.array_equal(left_ids, right_ids) else slice(None)
+    return one[once], other[once], scores[:count][once]

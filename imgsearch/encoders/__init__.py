@@ -1,0 +1,1 @@
+"""From pixels to embeddings: networks, graphs, runtimes; the job `embed`."""

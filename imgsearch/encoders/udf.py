@@ -1,0 +1,174 @@
+"""The Pandas UDFs of the network: from a file's bytes to its embedding (and vector), in one pass.
+
+The CNN is broadcast as an ONNX graph; a Python worker builds it once and keeps it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pyspark import Accumulator, Broadcast
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from imgsearch.encoders.augmentation import embed_variants
+from imgsearch.encoders.embedding import embed_files
+from imgsearch.encoders.encoder import Encoder
+from imgsearch.encoders.runtime import Runtime, load_runtime
+from imgsearch.errors import ImageError
+from imgsearch.images.decode import DecodeLimits
+from imgsearch.lake.cache import cached_graph
+from imgsearch.lake.files import read_local
+from imgsearch.lake.progress import Progress
+from imgsearch.lake.worker import keep
+from imgsearch.projections.projection import Projection
+from imgsearch.projections.storage import stored
+from imgsearch.vectors import pack
+
+EMBEDDED = (
+    "image_id string, embedding binary, vector binary, sharpness float, brightness float, contrast float, "
+    "entropy float, reason string, detail string"
+)
+
+
+def embed(
+    images: DataFrame,
+    encoder: Encoder,
+    graph: Broadcast[bytes],
+    limits: DecodeLimits | None = None,
+    progress: Progress | None = None,
+    projection: Broadcast[Projection] | None = None,
+) -> DataFrame:
+    """Images (``path``, ``content`` or null) → the same rows and the columns of ``EMBEDDED``.
+
+    ``embedding`` is null where the image could not be used; ``reason`` and ``detail`` then say why. ``vector`` is null
+    there, without a ``projection``, and where an embedding has no direction left in it.
+    """
+    n_threads = int(images.sparkSession.sparkContext.getConf().get("spark.task.cpus", "1"))
+    udf = embed_udf(
+        encoder,
+        graph,
+        limits or DecodeLimits(),
+        n_threads,
+        progress.done if progress else None,
+        progress.bad if progress else None,
+        projection,
+    )
+    return images.withColumn("_embedded", udf("path", "content")).select(
+        *(c for c in images.columns if c != "image_id"), "_embedded.*"
+    )
+
+
+def embed_udf(
+    encoder: Encoder,
+    graph: Broadcast[bytes],
+    limits: DecodeLimits,
+    n_threads: int = 1,
+    done: Accumulator[int] | None = None,
+    bad: Accumulator[int] | None = None,
+    projection: Broadcast[Projection] | None = None,
+) -> Callable[..., Any]:
+    """The Pandas UDF (iterator form): (path, content or null) → ``EMBEDDED``. Captures handles and small values."""
+
+    def embed_batches(batches: Iterator[tuple[pd.Series, pd.Series]]) -> Iterator[pd.DataFrame]:
+        runtime = worker_runtime(encoder, graph, n_threads)
+        for paths, contents in batches:
+            frame = embed_batch(
+                paths, contents, runtime, encoder, limits, n_threads, projection.value if projection else None
+            )
+            if done is not None and bad is not None:
+                done.add(len(frame))
+                bad.add(int(frame["reason"].notna().sum()))
+            yield frame
+
+    return F.pandas_udf(embed_batches, returnType=EMBEDDED)  # type: ignore[call-overload]
+
+
+def broadcast_graph(spark: SparkSession, encoder: Encoder) -> Broadcast[bytes]:
+    """The network as data, for every executor."""
+    return spark.sparkContext.broadcast(graph_of(encoder))
+
+
+def graph_of(encoder: Encoder) -> bytes:
+    """The network as data. Torch is imported only where no earlier run exported this encoder."""
+
+    def export() -> bytes:
+        from imgsearch.encoders.export import export_graph
+        from imgsearch.encoders.quantization import calibration_pictures
+
+        shown = encoder.preprocessing
+        pictures = calibration_pictures(shown.height, shown.width) if encoder.precision == "int8" else None
+        return export_graph(encoder, pictures)
+
+    return cached_graph(encoder.encoder_id, export)
+
+
+def worker_runtime(encoder: Encoder, graph: Broadcast[bytes], n_threads: int) -> Runtime:
+    """This worker's network, built at its first batch."""
+    return keep(("encoder", encoder.encoder_id, n_threads), lambda: load_runtime(graph.value, encoder, n_threads))
+
+
+def embed_batch(
+    paths: pd.Series,
+    contents: pd.Series,
+    runtime: Runtime,
+    encoder: Encoder,
+    limits: DecodeLimits,
+    n_threads: int,
+    projection: Projection | None = None,
+) -> pd.DataFrame:
+    """One batch of files → a frame with the columns of ``EMBEDDED``, in the same order."""
+    digests: list[str | None] = [None] * len(paths)
+
+    def source(i: int, path: str, content: bytes | None) -> Callable[[], bytes]:
+        def read() -> bytes:
+            data = content if content is not None else read_local(path)
+            digests[i] = hashlib.sha256(data).hexdigest()
+            return data
+
+        return read
+
+    sources = (source(i, path, content) for i, (path, content) in enumerate(zip(paths, contents, strict=True)))
+    result = embed_files(sources, runtime, encoder.preprocessing, encoder.dim, limits, n_threads)
+    packed = pack(result.embeddings).to_pylist()
+    ok = np.array([e is None for e in result.errors], bool)
+    vectors = [None] * len(packed)
+    if projection is not None:
+        vectors = stored(projection.apply(result.embeddings), projection.storage).to_pylist()
+    frame = pd.DataFrame(
+        {
+            "image_id": digests,
+            "embedding": [row if usable else None for row, usable in zip(packed, ok, strict=True)],
+            "vector": [row if usable else None for row, usable in zip(vectors, ok, strict=True)],
+        }
+    )
+    for column, name in enumerate(("sharpness", "brightness", "contrast", "entropy")):
+        frame[name] = np.where(ok, result.quality[:, column], np.float32("nan")).astype(np.float32)
+    frame["reason"] = [e and e.reason for e in result.errors]
+    frame["detail"] = [e and e.detail for e in result.errors]
+    return frame
+
+
+def augment_udf(
+    encoder: Encoder, graph: Broadcast[bytes], limits: DecodeLimits, ways: tuple[str, ...]
+) -> Callable[..., Any]:
+    """A Pandas UDF: (path, content or null) → the packed mean embedding of the variants; null where there is none."""
+
+    def augment(batches: Iterator[tuple[pd.Series, pd.Series]]) -> Iterator[pd.Series]:
+        runtime = worker_runtime(encoder, graph, 1)
+        for paths, contents in batches:
+            packed: list[bytes | None] = []
+            for path, content in zip(paths, contents, strict=True):
+                try:
+                    data = content if content is not None else read_local(path)
+                    mean = embed_variants(data, ways, runtime, encoder.preprocessing, limits)
+                    packed.append(pack(mean[None])[0].as_py() if mean.any() else None)
+                except ImageError:  # the plain embedding of the same file says why, in its own row
+                    packed.append(None)
+            yield pd.Series(packed, dtype=object)
+
+    return F.pandas_udf(augment, returnType="binary")  # type: ignore[call-overload]

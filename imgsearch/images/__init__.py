@@ -1,0 +1,1 @@
+"""From files to pixels: sources, headers, decoding, quality; the job `ingest`."""

@@ -1,0 +1,165 @@
+"""Decoding: from a file's bytes to the (height, width, 3) uint8 array that a network takes.
+
+Small images are decoded as ``PIL.Image.open → exif_transpose → convert("RGB") → resize`` would, bit for bit. Images
+much larger than the network's input are reduced on the way: JPEG by the decoder itself (DCT scaling, to no less than
+twice the input), everything by whole factors (box averages, to no less than four times the input). Measured on 4032 x
+3024 pictures at 224 x 224: 0.2 grey levels on average from the plain way, cosine of EfficientNet-Lite0 embeddings at
+least 0.998, where changing every sixth value by one level costs more (0.991); JPEG 4 to 6 times faster.
+
+Whatever is wrong with a file becomes ``ImageError``; a part of a picture is never returned as a picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile, JpegImagePlugin, TiffImagePlugin
+
+from imgsearch.errors import ImageError
+from imgsearch.images.formats import (
+    DECODE_ERROR,
+    OUT_OF_MEMORY,
+    TOO_MANY_PIXELS,
+    TRUNCATED,
+    UNSUPPORTED,
+    DeadlineFile,
+    DecodeLimits,
+    Header,
+    header_of,
+    no_pillow_limit,
+    open_image,
+    orientation,
+    sniff,
+)
+from imgsearch.images.jpeg import decode_reduced, lost_tail
+from imgsearch.images.pixels import to_8bit
+from imgsearch.images.placement import ACROSS, centre_crop, placed, squash
+from imgsearch.images.truncation import ends_early
+
+__all__ = ["DecodeLimits", "Header", "ImageError", "decode", "read_header"]
+
+REDUCE_GAP = 4  # box averages leave at least this many times the wanted size
+
+
+def read_header(content: bytes | memoryview, limits: DecodeLimits | None = None) -> Header:
+    """Format and displayed size of an image file, without decoding it.
+
+    Raises ``ImageError`` for what is no image, is damaged in its header, or exceeds ``limits`` (default limits if not
+    given).
+    """
+    limits = limits or DecodeLimits()
+    format = sniff(content)
+    with _image_errors(content, format):
+        return header_of(open_image(DeadlineFile(content, limits.seconds), format, limits.max_pixels), format)
+
+
+def decode(
+    content: bytes | memoryview,
+    size: tuple[int, int],
+    limits: DecodeLimits | None = None,
+    resample: str = "bicubic",
+    fit: str = "squash",
+    resize_to: int | None = None,
+) -> NDArray[np.uint8]:
+    """An image file as the network takes it: (height, width, 3) uint8 RGB, C-contiguous and writable.
+
+    ``size``: (height, width). ``resample``: a filter of Pillow's, by name. ``fit="squash"`` resizes both sides to
+    ``size``; ``fit="crop"`` resizes the short side to ``resize_to`` and cuts ``size`` from the centre (torchvision's
+    recipe for classification). Raises ``ImageError`` for whatever is wrong with the file (``formats.REASONS``) and
+    ``ValueError`` for a request that makes no sense.
+    """
+    limits = limits or DecodeLimits()
+    filter = _resampling(resample)
+    _check_fit(size, fit, resize_to)
+    format = sniff(content)
+    fp = DeadlineFile(content, limits.seconds)
+    with _image_errors(content, format):
+        im = open_image(fp, format, limits.max_pixels)
+        turn = orientation(im)
+        header = header_of(im, format)
+        placement = squash(size)
+        if fit == "crop" and resize_to is not None:
+            placement = centre_crop((header.width, header.height), size, resize_to)
+        pixels, part = _load(im, placement.whole[::-1] if turn in ACROSS else placement.whole, fp)
+        out = placed(pixels, part, turn, placement, filter).convert("RGB")
+        fp.check()
+        return np.array(out)
+
+
+def _load(
+    im: ImageFile.ImageFile, wanted: tuple[int, int], fp: DeadlineFile
+) -> tuple[Image.Image, tuple[float, float]]:
+    """Pixels of ``im``, grey or RGB, not turned yet, reduced to no less than ``wanted`` (width, height) and a gap.
+
+    Also returns the (width, height) of the picture in them.
+    """
+    width, height = decode_reduced(im, wanted) if isinstance(im, JpegImagePlugin.JpegImageFile) else im.size
+    inverted = isinstance(im, TiffImagePlugin.TiffImageFile) and im.tag_v2.get(262) == 0
+    with no_pillow_limit():
+        im.load()
+    fp.check()
+    if isinstance(im, JpegImagePlugin.JpegImageFile) and lost_tail(im, fp):
+        raise ImageError(TRUNCATED, "JPEG: the data end before the picture does")
+    pixels = im if im.mode == "CMYK" else to_8bit(im, inverted)
+    across, down = _factor(pixels.width, wanted[0]), _factor(pixels.height, wanted[1])
+    if (across, down) != (1, 1):
+        pixels = pixels.reduce((across, down))
+    return to_8bit(pixels), (width / across, height / down)
+
+
+def _factor(have: int, wanted: int) -> int:
+    return max(1, have // (wanted * REDUCE_GAP))
+
+
+def _resampling(name: str) -> Image.Resampling:
+    try:
+        return Image.Resampling[name.upper()]
+    except KeyError:
+        known = ", ".join(filter.name.lower() for filter in Image.Resampling)
+        raise ValueError(f"unknown resample {name!r}; known: {known}") from None
+
+
+def _check_fit(size: tuple[int, int], fit: str, resize_to: int | None) -> None:
+    if min(size) < 1:
+        raise ValueError(f"size {size} must be at least 1 x 1")
+    if fit not in ("squash", "crop"):
+        raise ValueError(f"unknown fit {fit!r}; known: squash, crop")
+    if fit == "crop" and (resize_to is None or resize_to < max(size)):
+        raise ValueError(f"fit='crop' needs resize_to of at least {max(size)}, not {resize_to}")
+
+
+@contextmanager
+def _image_errors(content: bytes | memoryview, format: str) -> Iterator[None]:
+    """Whatever Pillow raises, as ``ImageError``."""
+    try:
+        yield
+    except ImageError:
+        raise
+    except MemoryError:
+        raise ImageError(OUT_OF_MEMORY, f"the {format} image does not fit into memory") from None
+    except Image.DecompressionBombError as error:
+        raise ImageError(TOO_MANY_PIXELS, str(error)) from None
+    except NotImplementedError as error:
+        raise ImageError(UNSUPPORTED, f"{format}: {error}") from None
+    except Exception as error:
+        reason = _reason(error)
+        if reason == DECODE_ERROR and ends_early(bytes(content), format):
+            reason = TRUNCATED
+        raise ImageError(reason, f"{format}: {str(error) or type(error).__name__}") from None
+
+
+_SIGNS = (
+    (TRUNCATED, ("truncated", "unexpected end", "not enough", "unexpectedly", "end of file")),
+    (UNSUPPORTED, ("unsupported", "not supported", "unknown pixel mode", "unknown compression")),
+)
+
+
+def _reason(error: Exception) -> str:
+    text = str(error).lower()
+    for reason, signs in _SIGNS:
+        if any(sign in text for sign in signs):
+            return reason
+    return DECODE_ERROR

@@ -1,0 +1,303 @@
+"""Image files by their first bytes: which format, how large, which way up. No pixel is decoded here.
+
+A file goes to the one Pillow plugin that its signature names, never through ``PIL.Image.open``: no other plugin (and
+no external program such as Ghostscript) sees it, and Pillow's process-wide ``MAX_IMAGE_PIXELS`` stays untouched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import importlib
+import io
+import struct
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    ExifTags,
+    GifImagePlugin,
+    Image,
+    ImageFile,
+    JpegImagePlugin,
+    PngImagePlugin,
+    PpmImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+from imgsearch.errors import ImageError
+from imgsearch.images.placement import ACROSS
+
+EMPTY: Final = "empty"
+NOT_AN_IMAGE: Final = "not_an_image"
+UNSUPPORTED: Final = "unsupported"
+TRUNCATED: Final = "truncated"
+TOO_MANY_PIXELS: Final = "too_many_pixels"
+TIMEOUT: Final = "timeout"
+OUT_OF_MEMORY: Final = "out_of_memory"
+DECODE_ERROR: Final = "decode_error"
+REASONS: Final = (EMPTY, NOT_AN_IMAGE, UNSUPPORTED, TRUNCATED, TOO_MANY_PIXELS, TIMEOUT, OUT_OF_MEMORY, DECODE_ERROR)
+
+# Remarks of Pillow's about damaged metadata do not concern the pixels, and would be errors under `python -W error`.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+# Decoders that take a whole file in one call and cannot be stopped: what they manage at least, on a slow core.
+_PIXELS_A_SECOND = {"WEBP": 10e6, "AVIF": 10e6, "HEIF": 10e6, "TIFF": 10e6}
+# A few bytes of a progressive JPEG can mean another pass over the whole image; small reads keep the deadline in sight.
+PROGRESSIVE_BLOCK: Final = 2048
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says it is. ``width`` and ``height`` in pixels, as displayed: EXIF orientation applied."""
+
+    format: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class DecodeLimits:
+    """What one image may cost: ``max_pixels`` by its header, ``seconds`` of decoding."""
+
+    max_pixels: int = 200_000_000
+    seconds: float = 20.0
+
+
+class DeadlineFile(io.BytesIO):
+    """Bytes that can be read until a deadline: Pillow's decoders read as they go, so each read is a place to stop.
+
+    It works in any thread, where a signal would not. Raises ``ImageError('timeout')`` from ``read``.
+    """
+
+    def __init__(self, content: bytes | memoryview, seconds: float) -> None:
+        super().__init__(content)
+        self.seconds = seconds
+        self.deadline = time.monotonic() + seconds
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """As ``BytesIO.read``, while there is time."""
+        self.check()
+        return super().read(size)
+
+    def again(self, content: bytes) -> DeadlineFile:
+        """Other bytes under the same deadline."""
+        file = DeadlineFile(content, self.seconds)
+        file.deadline = self.deadline
+        return file
+
+    def check(self) -> None:
+        """Raises ``ImageError('timeout')`` when the deadline has passed."""
+        if time.monotonic() > self.deadline:
+            raise ImageError(TIMEOUT, f"not decoded within {self.seconds:g} s")
+
+
+def sniff(content: bytes | memoryview) -> str:
+    """The format's name by the file's signature. Raises ``ImageError``: empty, not_an_image, unsupported.
+
+    >>> sniff(b"GIF89a and so on")
+    'GIF'
+    """
+    head = bytes(content[:64])
+    if not head:
+        raise ImageError(EMPTY, "the file has no bytes")
+    for signature, name in _SIGNATURES:
+        if head.startswith(signature):
+            return name
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WEBP"
+    if head[4:8] == b"ftyp":
+        return _iso_format(head)
+    if head[:1] == b"P" and head[1:2] in b"123456" and head[2:3].isspace():
+        return "PPM"
+    for signature, name in _UNREAD:
+        if head.startswith(signature):
+            raise ImageError(UNSUPPORTED, f"{name} files are not read")
+    raise ImageError(NOT_AN_IMAGE, f"no known image format begins with {head[:8]!r}")
+
+
+def open_image(fp: DeadlineFile, format: str, max_pixels: int) -> ImageFile.ImageFile:
+    """The file as a Pillow image whose pixels are not decoded yet.
+
+    Raises ``ImageError('too_many_pixels')`` by the header, ``ImageError('timeout')`` for an image so large that a
+    decoder which cannot be stopped half-way may miss the deadline, and whatever Pillow raises for a damaged header.
+    """
+    if format == "TIFF":
+        quiet_libtiff()
+    if format == "WEBP":  # the one reader that allocates its canvas on opening
+        _check_size("canvas", _webp_canvas(fp.getvalue()), max_pixels)
+    with no_pillow_limit():
+        im = _opener(format)(fp)
+    if "progressive" in im.info:
+        im.decodermaxblock = PROGRESSIVE_BLOCK
+    _check_size("image", im.size, max_pixels)
+    _check_size("tile", _tile_size(im), max_pixels)
+    rate = _PIXELS_A_SECOND.get(format)
+    if rate is not None and im.width * im.height > rate * fp.seconds and not _stoppable(im):
+        raise ImageError(TIMEOUT, f"{im.width} x {im.height} {format} cannot be sure to decode in {fp.seconds:g} s")
+    return im
+
+
+def _check_size(what: str, size: tuple[int, int], max_pixels: int) -> None:
+    width, height = size
+    if width * height > max_pixels:
+        raise ImageError(TOO_MANY_PIXELS, f"the {what} of {width} x {height} is more than {max_pixels:,} pixels")
+    if width * height < 1:
+        raise ImageError(DECODE_ERROR, f"the {what} is {width} x {height} pixels")
+
+
+def _stoppable(im: ImageFile.ImageFile) -> bool:
+    """An uncompressed TIFF, which Pillow reads piece by piece."""
+    return isinstance(im, TiffImagePlugin.TiffImageFile) and im.tile[0].codec_name == "raw"
+
+
+def _webp_canvas(content: bytes) -> tuple[int, int]:
+    """(width, height) by the first chunk of a WebP file (RFC 9649); 1 x 1 where the reader is to find the fault."""
+    kind = content[12:16]
+    if kind == b"VP8X" and len(content) >= 30:
+        return int.from_bytes(content[24:27], "little") + 1, int.from_bytes(content[27:30], "little") + 1
+    if kind == b"VP8L" and len(content) >= 25:
+        bits = int.from_bytes(content[21:25], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    if kind == b"VP8 " and len(content) >= 30:
+        width, height = struct.unpack_from("<HH", content, 26)
+        return max(1, width & 0x3FFF), max(1, height & 0x3FFF)
+    return 1, 1
+
+
+def _tile_size(im: ImageFile.ImageFile) -> tuple[int, int]:
+    """What the decoder allocates beside the image: a TIFF's tile, which may be larger than the image is."""
+    if not isinstance(im, TiffImagePlugin.TiffImageFile):
+        return 1, 1
+    return int(im.tag_v2.get(322, 1)), int(im.tag_v2.get(323, 1))
+
+
+def orientation(im: ImageFile.ImageFile) -> Image.Transpose | None:
+    """How ``im`` must be turned to be displayed, by EXIF or XMP; ``None`` if it already stands right.
+
+    Pillow's TIFF reader and pillow-heif turn the image themselves.
+    """
+    if im.format in ("TIFF", "HEIF"):
+        return None
+    # PNG's own getexif decodes the image to look for EXIF behind the pixels
+    exif = Image.Image.getexif(im)
+    return _TURNS.get(exif.get(ExifTags.Base.Orientation, 1))
+
+
+def header_of(im: ImageFile.ImageFile, format: str) -> Header:
+    """The header of an opened image."""
+    across = orientation(im) in ACROSS
+    width, height = (im.height, im.width) if across else im.size
+    return Header(format, width, height)
+
+
+@functools.cache
+def quiet_libtiff() -> None:
+    """Stops libtiff from writing every fault of a file to stderr: Pillow silences its warnings, not its errors.
+
+    Done once a process, in the copy of the library that Pillow has loaded; without effect where that is not found.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        paths = {line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines() if "/libtiff" in line}
+        for path in paths:
+            ctypes.CDLL(path).TIFFSetErrorHandler(None)
+
+
+@contextlib.contextmanager
+def no_pillow_limit() -> Iterator[None]:
+    """Pillow's own pixel limit off while any thread is in here: ``DecodeLimits`` is the limit that holds."""
+    with _limit_lock:
+        if not _limit_holders:
+            _limit_saved.append(Image.MAX_IMAGE_PIXELS)
+            Image.MAX_IMAGE_PIXELS = None
+        _limit_holders.append(None)
+    try:
+        yield
+    finally:
+        with _limit_lock:
+            _limit_holders.pop()
+            if not _limit_holders:
+                Image.MAX_IMAGE_PIXELS = _limit_saved.pop()
+
+
+_limit_lock = threading.Lock()
+_limit_holders: list[None] = []
+_limit_saved: list[int | None] = []
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+_SIGNATURES = (
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"GIF87a", "GIF"),
+    (b"GIF89a", "GIF"),
+    (b"BM", "BMP"),
+    (b"II*\0", "TIFF"),
+    (b"MM\0*", "TIFF"),
+    (b"II+\0", "TIFF"),
+    (b"MM\0+", "TIFF"),
+)
+_UNREAD = (
+    (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000"),
+    (b"\xff\x4f\xff\x51", "JPEG 2000"),
+    (b"\xff\x0a", "JPEG XL"),
+    (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
+    (b"8BPS", "Photoshop"),
+    (b"%PDF", "PDF"),
+    (b"%!PS", "PostScript"),
+    (b"\0\0\1\0", "icon"),
+    (b"<svg", "SVG"),
+    (b"<?xml", "XML or SVG"),
+    (b"v/1\x01", "OpenEXR"),
+    (b"SIMPLE  =", "FITS"),
+)
+
+
+def _iso_format(head: bytes) -> str:
+    """AVIF or HEIF, by the brands of the ``ftyp`` box (ISO/IEC 14496-12)."""
+    brands = {head[8:12], *(head[at : at + 4] for at in range(16, min(int.from_bytes(head[:4], "big"), 64), 4))}
+    if brands & {b"avif", b"avis"}:
+        return "AVIF"
+    if brands & {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}:
+        return "HEIF"
+    raise ImageError(UNSUPPORTED, f"the file is ISO media of brand {head[8:12]!r}: a video or a raw photograph")
+
+
+def _opener(format: str) -> Callable[[DeadlineFile], ImageFile.ImageFile]:
+    if format == "HEIF":
+        try:
+            plugin = importlib.import_module("pillow_heif.as_plugin")
+        except ImportError:
+            raise ImageError(UNSUPPORTED, "HEIC files need the package pillow-heif (pip install pillow-heif)") from None
+        return plugin.HeifImageFile
+    return _OPENERS[format]
+
+
+_OPENERS: dict[str, Callable[[DeadlineFile], ImageFile.ImageFile]] = {
+    "AVIF": AvifImagePlugin.AvifImageFile,
+    "BMP": BmpImagePlugin.BmpImageFile,
+    "GIF": GifImagePlugin.GifImageFile,
+    "JPEG": JpegImagePlugin.JpegImageFile,
+    "PNG": PngImagePlugin.PngImageFile,
+    "PPM": PpmImagePlugin.PpmImageFile,
+    "TIFF": TiffImagePlugin.TiffImageFile,
+    "WEBP": WebPImagePlugin.WebPImageFile,
+}

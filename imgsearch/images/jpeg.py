@@ -1,0 +1,48 @@
+"""What only JPEG can do: be decoded at a fraction of its size, and lose its end without the decoder's complaint."""
+
+from __future__ import annotations
+
+from PIL import JpegImagePlugin
+
+from imgsearch.images.formats import DeadlineFile
+from imgsearch.images.truncation import scan_end
+
+GAP = 2  # decoding at reduced scale leaves at least this many times the wanted size
+SLACK = b"\xff\0" * 8  # 64 one-bits: what libjpeg reads ahead; as data it is no code and lasts for two blocks
+MORE_SCANS = frozenset((0xDA, 0xC4, 0xDB, 0xDD, 0xDC, 0xFE))  # markers that may stand between scans
+
+
+def decode_reduced(im: JpegImagePlugin.JpegImageFile, wanted: tuple[int, int]) -> tuple[float, float]:
+    """Sets ``im`` to be decoded at 1/2, 1/4 or 1/8 (fewer DCT coefficients), no smaller than ``GAP`` times ``wanted``.
+
+    ``wanted``: (width, height) in pixels, as stored. Nothing changes for an image under four times that. Returns the
+    (width, height) of the picture in the reduced image, whose own size is that rounded up.
+    """
+    drafted = im.draft(None, (wanted[0] * GAP, wanted[1] * GAP))
+    return im.size if drafted is None else drafted[1][2:]
+
+
+def lost_tail(im: JpegImagePlugin.JpegImageFile, fp: DeadlineFile) -> bool:
+    """Whether the data of a decoded sequential JPEG ended before its picture did.
+
+    libjpeg paints what is missing mid-grey, and Pillow does not pass its warning on. So if the last pixel is that
+    grey, the file is decoded again with ``SLACK`` in place of the marker that ended its data: a complete picture still
+    decodes, one that lacks more than two blocks wants more. (A progressive file cannot be asked this way; what it
+    lacks is detail rather than area.)
+    """
+    if "progressive" in im.info:
+        return False
+    corner = im.getpixel((im.width - 1, im.height - 1))
+    if not set(corner if isinstance(corner, tuple) else (corner,)) <= {127, 128}:  # 127: CMYK is stored inverted
+        return False
+    content = fp.getvalue()
+    end = scan_end(content)
+    if end is None or content[end + 1] in MORE_SCANS:
+        return False
+    again = JpegImagePlugin.JpegImageFile(fp.again(content[:end] + SLACK))
+    again.draft(None, im.size)
+    try:
+        again.load()
+    except OSError:
+        return True
+    return False

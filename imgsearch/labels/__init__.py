@@ -1,0 +1,1 @@
+"""What people say of images: names, truth, known pairs; the jobs `label`, `evaluate`, `calibrate`."""

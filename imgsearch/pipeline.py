@@ -1,0 +1,59 @@
+"""Pipeline: ingest → embed → compress → cluster → export, in one application."""
+
+from __future__ import annotations
+
+from pyspark.sql import SparkSession
+
+from imgsearch.clusters import cluster
+from imgsearch.config import (
+    ClusterConfig,
+    CompressConfig,
+    EmbedConfig,
+    ExportConfig,
+    IngestConfig,
+    PipelineConfig,
+)
+from imgsearch.encoders import embed
+from imgsearch.errors import UserError
+from imgsearch.images import ingest
+from imgsearch.lake.runs import RunSummary, Stopwatch, finish, print_summary
+from imgsearch.lake.store import CATALOG_NAME, TableStore, absolute
+from imgsearch.projections import compress
+from imgsearch.report import export
+from imgsearch.tables import IMAGES, QUARANTINE
+
+
+def run(spark: SparkSession, config: PipelineConfig) -> RunSummary:
+    """Run the stages in order, printing each one's summary. A stopped pipeline goes on where it was."""
+    watch = Stopwatch()
+    output = config.output or default_output(config.warehouse)
+    rows_in, quarantined = prepare(spark, config)
+    report = print_summary(export.run(spark, ExportConfig(warehouse=config.warehouse, output=output)))
+    return finish(
+        TableStore.open(spark, config.warehouse), "pipeline", watch, rows_in=rows_in, rows_out=rows_in - quarantined,
+        quarantined=quarantined, details={"report": report.details["report"]},
+    )  # fmt: skip
+
+
+def prepare(spark: SparkSession, config: PipelineConfig) -> tuple[int, int]:
+    """From files to clusters: the stages before the export. Returns how many files came in and how many were no use."""
+    w = config.warehouse
+    first = print_summary(ingest.run(spark, IngestConfig(input=config.input, warehouse=w)))
+    print_summary(embed.run(spark, EmbedConfig(warehouse=w, encoder=config.encoder)))
+    projection = CompressConfig(warehouse=w, n_components=config.n_components, encoder=config.encoder)
+    print_summary(compress.run(spark, projection))
+    print_summary(cluster.run(spark, ClusterConfig(warehouse=w, n_clusters=config.n_clusters, encoder=config.encoder)))
+    return first.rows_in, first.rows_in - _usable(TableStore.open(spark, w))
+
+
+def _usable(warehouse: TableStore) -> int:
+    """Rows of ``images`` that embed did not refuse: what is left to look at, copies included."""
+    refused = warehouse.read_or_empty(QUARANTINE).where("stage = 'embed'").select("image_id").distinct()
+    return warehouse.read(IMAGES).join(refused, on="image_id", how="left_anti").count()
+
+
+def default_output(warehouse: str) -> str:
+    """Where the export goes unless told: ``export`` in a warehouse that is a folder."""
+    if CATALOG_NAME.match(warehouse):
+        raise UserError(f"--warehouse {warehouse} is a schema: say where the report shall go with --output DIR")
+    return f"{absolute(warehouse)}/export"

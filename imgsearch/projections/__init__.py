@@ -1,0 +1,1 @@
+"""From embeddings to vectors: moments, PCA, storage; the job `compress`."""

@@ -1,0 +1,150 @@
+"""Which encoder and which projection a warehouse's vectors belong to: the space in which things may be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from imgsearch.errors import LAUNCHER, UserError
+from imgsearch.lake.batches import Batches
+from imgsearch.lake.store import TableStore
+from imgsearch.projections.projection import Projection
+from imgsearch.projections.storage import Precision, expand
+from imgsearch.tables import ENCODERS, PROJECTIONS, VECTORS
+from imgsearch.vectors import Matrix, pack, unpack_bytes
+
+
+class KnownEncoder(NamedTuple):
+    """An encoder as the warehouse knows it."""
+
+    encoder_id: str
+    name: str
+    dim: int
+    settings: str
+
+
+def known_encoder(warehouse: TableStore, wanted: str | None) -> KnownEncoder:
+    """The encoder that ``wanted`` names by id or name; the latest for ``None``. Raises ``UserError``."""
+    rows = warehouse.read(ENCODERS).orderBy(F.col("created_at").desc(), "encoder_id").collect()
+    known = [KnownEncoder(r["encoder_id"], r["name"], r["dim"], r["settings"]) for r in rows]
+    if not known:
+        raise UserError(
+            f"no image in {warehouse.location} was embedded; "
+            f"run `{LAUNCHER} embed --warehouse {warehouse.location}` first"
+        )
+    if wanted is None:
+        return known[0]
+    for encoder in known:
+        if wanted in (encoder.encoder_id, encoder.name):
+            return encoder
+    made = ", ".join(f"{e.name} ({e.encoder_id})" for e in known)
+    raise UserError(
+        f"--encoder {wanted}: the embeddings in {warehouse.location} were made by {made}; "
+        f"run `{LAUNCHER} embed --warehouse {warehouse.location} --encoder {wanted}` first"
+    )
+
+
+def find_projection(warehouse: TableStore, encoder_id: str) -> Projection | None:
+    """The latest projection fitted on this encoder's embeddings."""
+    if not warehouse.exists(PROJECTIONS):
+        return None
+    frame = warehouse.read(PROJECTIONS).where(F.col("encoder_id") == encoder_id)
+    row = frame.orderBy(F.col("created_at").desc()).first()
+    if row is None:
+        return None
+
+    def floats(name: str) -> Matrix:
+        return np.frombuffer(row[name], "<f4")
+
+    return Projection(
+        encoder_id=row["encoder_id"],
+        mean=floats("mean"),
+        components=floats("components").reshape(row["n_components"], row["dim"]),
+        scale=floats("scale"),
+        explained_variance_ratio=floats("explained_variance"),
+        whitening=row["whitening"],
+        n_fitted=row["n_fitted"],
+        engine=row["engine"],
+        storage=row["storage"],
+    )
+
+
+def current_projection(warehouse: TableStore, wanted: str | None) -> tuple[KnownEncoder, Projection]:
+    """The encoder and the projection to compare in. Raises ``UserError`` where ``compress`` has not run for it."""
+    encoder = known_encoder(warehouse, wanted)
+    projection = find_projection(warehouse, encoder.encoder_id)
+    if projection is None:
+        raise UserError(
+            f"there is no projection for the encoder {encoder.name} ({encoder.encoder_id}) in {warehouse.location}; "
+            f"run `{LAUNCHER} compress --warehouse {warehouse.location}` first"
+        )
+    return encoder, projection
+
+
+def vectors_of(warehouse: TableStore, projection_id: str) -> DataFrame:
+    """``image_id``, ``projection_id`` and ``vector`` of one projection: float32 rows of unit length, however stored.
+
+    Whoever reads ``vectors`` comes through here: the table may hold ``float16`` or ``int8``, widened on the way.
+    """
+    frame = warehouse.read(VECTORS).where(F.col("projection_id") == projection_id)
+    return widened(frame.select("image_id", "projection_id", "vector"), _storage(warehouse, projection_id))
+
+
+def gallery_of(
+    warehouse: TableStore, projection_id: str, keep: Callable[[DataFrame], DataFrame] | None = None
+) -> DataFrame:
+    """``image_id``, ``cluster_id`` (or null) and ``vector``, as ``vectors_of``.
+
+    ``keep`` narrows the table's rows before their vectors are read (a join with wanted ids, a filter on clusters).
+    """
+    frame = warehouse.read(VECTORS).where(F.col("projection_id") == projection_id)
+    frame = frame.select("image_id", "cluster_id", "vector")
+    return widened(keep(frame) if keep is not None else frame, _storage(warehouse, projection_id))
+
+
+def _storage(warehouse: TableStore, projection_id: str) -> Precision:
+    row = warehouse.read(PROJECTIONS).where(F.col("projection_id") == projection_id).select("storage").first()
+    return "float32" if row is None else row["storage"]
+
+
+def widened(frame: DataFrame, storage: Precision) -> DataFrame:
+    """``frame``, whose last column is a stored vector, with float32 vectors."""
+    return frame if storage == "float32" else frame.mapInArrow(widen_batches(storage), frame.schema)
+
+
+def widen_batches(storage: Precision) -> Callable[[Batches], Batches]:
+    """(…, stored vector) batches → the same with float32 vectors."""
+
+    def widen(batches: Batches) -> Batches:
+        for batch in batches:
+            *others, vectors = batch.columns
+            wide = pack(expand(unpack_bytes(vectors), storage)) if len(batch) else vectors
+            yield pa.RecordBatch.from_arrays([*others, wide], names=batch.schema.names)
+
+    return widen
+
+
+def keep_projection(warehouse: TableStore, projection: Projection, path: str) -> None:
+    """Add the projection to ``projections``; one that is there already becomes the latest."""
+
+    def packed(values: Matrix) -> bytearray:
+        return bytearray(pack(np.atleast_2d(values))[0].as_py())
+
+    row = (
+        projection.projection_id, projection.encoder_id, projection.dim, projection.n_components,
+        float(projection.whitening), packed(projection.mean), packed(projection.components.reshape(-1)),
+        packed(projection.scale), packed(projection.explained_variance_ratio), projection.n_fitted,
+        projection.engine, projection.storage, path,
+    )  # fmt: skip
+    schema = (
+        "projection_id string, encoder_id string, dim int, n_components int, whitening float, mean binary, "
+        "components binary, scale binary, explained_variance binary, n_fitted bigint, engine string, storage string, "
+        "path string"
+    )
+    frame = warehouse.spark.createDataFrame([row], schema).withColumn("created_at", F.current_timestamp())
+    warehouse.replace(PROJECTIONS, frame, where=f"projection_id = '{projection.projection_id}'")

@@ -1,0 +1,304 @@
+"""Export: the warehouse → flat tables for BI tools (no arrays, no binaries), thumbnails, and the HTML report."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession, Window
+from pyspark.sql import functions as F
+
+from imgsearch.config import ExportConfig
+from imgsearch.errors import UserError
+from imgsearch.images.sources import with_bytes
+from imgsearch.lake.batches import sample_rows
+from imgsearch.lake.files import SCHEME, read_local
+from imgsearch.lake.runs import RunSummary, Stopwatch, finish
+from imgsearch.lake.store import TableStore, absolute
+from imgsearch.projections.spaces import current_projection, vectors_of
+from imgsearch.report.data import MAX_CLUSTERS, MAX_QUERIES, OUTLIERS_PER_CLUSTER, PER_CLUSTER
+from imgsearch.report.page import ReportData, write_report
+from imgsearch.report.thumbnails import thumbnail
+from imgsearch.report.tsne import tsne_map
+from imgsearch.tables import (
+    CLUSTER_CURVE,
+    CLUSTERS,
+    EMBEDDINGS,
+    IMAGE_LABELS,
+    IMAGES,
+    MATCHES,
+    MEMBERS,
+    METRICS,
+    QUARANTINE,
+    RUNS,
+)
+from imgsearch.vectors import unpack
+
+QUALITY = ("sharpness", "brightness", "contrast", "entropy")
+MARKER = ".imgsearch-export"
+AT_ONCE = 4  # tables written side by side
+
+
+def run(spark: SparkSession, config: ExportConfig) -> RunSummary:
+    """Write ``config.output``: ``delta/``, ``parquet/``, ``report/index.html``; an earlier export there is replaced."""
+    watch = Stopwatch()
+    warehouse = TableStore.open(spark, config.warehouse)
+    known, projection = current_projection(warehouse, None)
+    out = absolute(config.output)
+    _refuse_foreign(out, config.output)
+    points = _map(warehouse, projection.projection_id, config.map_points)
+    flat = flat_tables(warehouse, known.encoder_id, spark.createDataFrame(points))
+    tables = {name: frame.persist() for name, frame in flat.items()}  # written twice, read by the page
+    try:
+        with ThreadPoolExecutor(AT_ONCE) as pool:  # most of a small table's time is Spark's own, between its tasks
+            list(pool.map(lambda name: _write_table(tables[name], name, out), tables))
+        data = _report_data(warehouse, tables, points, f"{known.name} ({known.encoder_id})", projection.projection_id)
+    finally:
+        for frame in tables.values():
+            frame.unpersist()
+    page = _write_report(warehouse, data, out)
+    n = data.n_distinct_total or 0
+    return finish(warehouse, "export", watch, rows_in=n, rows_out=n, details={"tables": len(tables), "report": page})
+
+
+def _write_table(frame: DataFrame, name: str, out: str) -> None:
+    frame.write.format("delta").mode("overwrite").option("overwriteSchema", "true").save(f"{out}/delta/{name}")
+    frame.coalesce(1).write.mode("overwrite").parquet(f"{out}/parquet/{name}")
+
+
+def flat_tables(warehouse: TableStore, encoder_id: str, points: DataFrame) -> dict[str, DataFrame]:
+    """The star schema: ``dim_image``, ``dim_cluster``, ``fact_member``, ``fact_match`` and what stands beside them.
+
+    ``dim_image`` has one row per content (its first path, ``n_paths`` in all); ``image_path`` has every path.
+    """
+    images = warehouse.read(IMAGES)
+    quality = warehouse.read(EMBEDDINGS).where(F.col("encoder_id") == encoder_id).select("image_id", *QUALITY)
+    members = warehouse.read_or_empty(MEMBERS).drop("projection_id")
+    labels = warehouse.read_or_empty(IMAGE_LABELS)
+    first = Window.partitionBy("image_id").orderBy("path")
+    one = images.withColumns(
+        {"_n": F.row_number().over(first), "n_paths": F.count("*").over(Window.partitionBy("image_id"))}
+    ).where("_n = 1")
+    label = labels.select(
+        "image_id", "label", F.col("confidence").alias("label_confidence"), F.col("origin").alias("label_origin")
+    )
+    dim_image = (
+        one.drop("_n")
+        .join(quality, on="image_id", how="left")
+        .join(
+            members.select("image_id", "cluster_id", F.col("score").alias("cluster_score"), "is_outlier"),
+            on="image_id",
+            how="left",
+        )
+        .join(label.dropDuplicates(["image_id"]), on="image_id", how="left")
+        .join(
+            points.select("image_id", F.col("x").alias("map_x"), F.col("y").alias("map_y")), on="image_id", how="left"
+        )
+    )
+    # a cluster is called what most of its labelled members are called
+    votes = (
+        members.join(label.dropDuplicates(["image_id"]), on="image_id")
+        .where("label IS NOT NULL")
+        .groupBy("cluster_id", "label")
+        .count()
+    )
+    names = (
+        votes.groupBy("cluster_id")
+        .agg(F.max(F.struct("count", "label")).alias("top"), F.sum("count").alias("all"))
+        .select(
+            "cluster_id", F.col("top.label").alias("label"), (F.col("top.count") / F.col("all")).alias("label_share")
+        )
+    )
+    clusters = warehouse.read_or_empty(CLUSTERS).drop("centroid", "projection_id")
+    dim_cluster = clusters.withColumn("metadata", F.to_json("metadata")).join(names, on="cluster_id", how="left")
+    runs = warehouse.read_or_empty(RUNS)
+    return {
+        "dim_image": dim_image,
+        "dim_cluster": dim_cluster,
+        "image_path": images.select(
+            "image_id", "path", "source", *(c for c in images.columns if c not in IMAGES.columns)
+        ),
+        "fact_member": members,
+        "fact_match": warehouse.read_or_empty(MATCHES),
+        "quarantine": warehouse.read_or_empty(QUARANTINE),
+        "metrics": warehouse.read_or_empty(METRICS),
+        "runs": runs.withColumns({c: F.to_json(c) for c in ("versions_read", "versions_written", "details")}),
+    }
+
+
+def thumbnails(images: DataFrame) -> DataFrame:
+    """``image_id``, ``path`` and ``content`` (or null) → ``image_id`` and ``thumbnail``, JPEG bytes or null."""
+
+    def shrink(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            small = []
+            for path, content in zip(batch.column("path"), batch.column("content"), strict=True):
+                try:
+                    small.append(thumbnail(content.as_py() if content.is_valid else read_local(path.as_py())))
+                except Exception:  # a picture of a picture is never worth a failed export
+                    small.append(None)
+            yield pa.RecordBatch.from_arrays(
+                [batch.column("image_id"), pa.array(small, pa.binary())], names=["image_id", "thumbnail"]
+            )
+
+    return images.select("image_id", "path", "content").mapInArrow(shrink, "image_id string, thumbnail binary")
+
+
+def _map(warehouse: TableStore, projection_id: str, n_points: int) -> pa.Table:
+    """A 2-D map of a sample: ``image_id``, ``x``, ``y``, ``cluster_id``."""
+    vectors = vectors_of(warehouse, projection_id)
+    sample = sample_rows(vectors, "image_id", n_points, vectors.count())
+    members = warehouse.read_or_empty(MEMBERS).select("image_id", "cluster_id")
+    table = (
+        sample.join(members, on="image_id", how="left")
+        .select("image_id", "vector", "cluster_id")
+        .orderBy("image_id")
+        .toArrow()
+    )
+    xy, chosen = tsne_map(unpack(table.column("vector")), seed=0, max_points=n_points)
+    kept = table.take(chosen)
+    return pa.table(
+        {
+            "image_id": kept.column("image_id"),
+            "x": pa.array(xy[:, 0], pa.float64()),
+            "y": pa.array(xy[:, 1], pa.float64()),
+            "cluster_id": kept.column("cluster_id").cast(pa.int32()),
+        }
+    )
+
+
+def _report_data(
+    warehouse: TableStore, tables: dict[str, DataFrame], points: pa.Table, encoder: str, projection: str
+) -> ReportData:
+    """The page's frames, from the exported tables: totals of everything, and the images that are shown."""
+    images = tables["dim_image"]
+    folder = "folder" if "folder" in images.columns else "source"
+    clusters = _pandas(tables["dim_cluster"].orderBy(F.desc("size"), "cluster_id"))
+    shown = _pandas(_shown_members(tables["fact_member"], clusters["cluster_id"].tolist()[:MAX_CLUSTERS]))
+    matches = tables["fact_match"].where(F.col("rank") <= PER_CLUSTER)
+    queries = matches.select("query_path").distinct().orderBy("query_path").limit(MAX_QUERIES)
+    found = _pandas(matches.join(queries, on="query_path", how="inner").orderBy("query_path", "rank"))
+    wanted = {*shown["image_id"], *points.column("image_id").to_pylist(), *found["image_id"]}
+    wanted |= {*clusters["medoid_id"].iloc[:MAX_CLUSTERS]}
+    ids = warehouse.spark.createDataFrame(pa.table({"image_id": pa.array(sorted(wanted), pa.string())}))
+    facts = images.join(ids, on="image_id", how="inner")
+    quarantine = tables["quarantine"]
+    reasons = _pandas(quarantine.groupBy("reason", "stage").agg(F.count("*").alias("n")).orderBy(F.desc("n"), "reason"))
+    by_reason = Window.partitionBy("reason", "stage").orderBy("path")
+    totals = _totals(images, folder)
+
+    def breakdown(name: str, level: int) -> pd.DataFrame:
+        rows = totals[totals["level"] == level][[name, "n"]]
+        return rows.sort_values("n", ascending=False, kind="stable").reset_index(drop=True)
+
+    everything = totals[totals["level"] == 7]
+    return ReportData(
+        title="What is in here",
+        warehouse=warehouse.location,
+        encoder=encoder,
+        projection=projection,
+        images=_pandas(
+            facts.select("image_id", "path", "format", "width", "height", "n_bytes", F.col(folder).alias("folder"))
+        ),
+        quarantine=_pandas(quarantine.withColumn("_n", F.row_number().over(by_reason)).where("_n <= 10").drop("_n")),
+        clusters=clusters[["cluster_id", "size", "medoid_id", "cohesion", "label"]],
+        members=shown,
+        curve=_pandas(warehouse.read_or_empty(CLUSTER_CURVE)),
+        map=points.to_pandas(),
+        matches=found,
+        metrics=_pandas(tables["metrics"]),
+        runs=_pandas(tables["runs"].drop("versions_read", "versions_written", "details").orderBy("started_at")),
+        n_images_total=int(everything["n"].sum()),
+        n_distinct_total=int(everything["distinct"].sum()),
+        n_quarantined_total=int(reasons["n"].sum()),
+        n_clusters_total=len(clusters),
+        formats=breakdown("format", 3),
+        folders=breakdown("folder", 5).head(50),
+        sizes=breakdown("longer_side", 6).sort_values("longer_side"),
+        reasons=reasons,
+        created_at=datetime.now(UTC),
+    )
+
+
+def _totals(images: DataFrame, folder: str) -> pd.DataFrame:
+    """Paths (``n``) and contents (``distinct``) by format (level 3), folder (5), longer side (6) and in all (7)."""
+    power = F.pow(F.lit(2), F.floor(F.log2(F.greatest("width", "height")))).cast("int")
+    sized = images.select("format", F.col(folder).alias("folder"), power.alias("longer_side"), "n_paths")
+    sets = [[F.col("format")], [F.col("folder")], [F.col("longer_side")], []]
+    return _pandas(
+        sized.groupingSets(sets, "format", "folder", "longer_side").agg(
+            F.grouping_id().cast("int").alias("level"), F.sum("n_paths").alias("n"), F.count("*").alias("distinct")
+        )
+    )
+
+
+def _shown_members(members: DataFrame, clusters: list[int]) -> DataFrame:
+    """The members nearest to each centroid, and the farthest outliers."""
+    far = Window.partitionBy("cluster_id").orderBy("score", "image_id")
+    return (
+        members.where(F.col("cluster_id").isin(clusters))
+        .withColumn("_far", F.when(F.col("is_outlier"), F.row_number().over(far)))
+        .where((F.col("rank") <= PER_CLUSTER) | (F.col("_far") <= OUTLIERS_PER_CLUSTER))
+        .drop("_far")
+    )
+
+
+def _write_report(warehouse: TableStore, data: ReportData, out: str) -> str:
+    """Thumbnails and the page, into ``out/report``; by way of a local folder where ``out`` is not one."""
+    remote = bool(SCHEME.match(out))
+    local = Path(tempfile.mkdtemp(prefix="imgsearch-report-")) if remote else Path(out.removeprefix("file:")) / "report"
+    folder = local / "thumbnails"
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    names: dict[str, str] = {}
+    for row in thumbnails(_shown_files(warehouse, data)).toLocalIterator():
+        if row["thumbnail"] is not None:
+            names[row["image_id"]] = f"thumbnails/{row['image_id'][:24]}.jpg"
+            (local / names[row["image_id"]]).write_bytes(row["thumbnail"])
+    page = write_report(ReportData(**{**vars(data), "thumbnails": names}), local)
+    if not remote:
+        (Path(out.removeprefix("file:")) / MARKER).touch()
+        return str(page)
+    hadoop = warehouse.spark._jvm.org.apache.hadoop.fs.Path  # type: ignore[union-attr]
+    target = hadoop(f"{out}/report")
+    system = target.getFileSystem(warehouse.spark._jsc.hadoopConfiguration())
+    system.delete(target, True)
+    system.copyFromLocalFile(True, True, hadoop(str(local)), target)
+    return f"{out}/report/index.html"
+
+
+def _shown_files(warehouse: TableStore, data: ReportData) -> DataFrame:
+    """The images and queries that the page shows, with their bytes or for the worker to read."""
+    spark = warehouse.spark
+    files = dict(zip(data.images["image_id"], data.images["path"], strict=True))
+    if len(data.matches):
+        files |= dict(zip(data.matches["query_id"], data.matches["query_path"], strict=True))
+    table = pa.table(
+        {"image_id": pa.array(list(files), pa.string()), "path": pa.array(list(files.values()), pa.string())}
+    )
+    n_tasks = max(1, min(len(files), spark.sparkContext.defaultParallelism * 2))
+    return with_bytes(warehouse, spark.createDataFrame(table)).repartition(n_tasks)
+
+
+def _refuse_foreign(out: str, given: str) -> None:
+    """An export never overwrites a folder that it did not make."""
+    if SCHEME.match(out):
+        return
+    folder = Path(out.removeprefix("file:"))
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not (folder / MARKER).exists()):
+        raise UserError(f"--output {given}: is not empty and no earlier export made it; give a new or empty folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MARKER).touch()
+
+
+def _pandas(frame: DataFrame) -> pd.DataFrame:
+    result = frame.toArrow().to_pandas()
+    return result.replace({np.nan: None}) if len(result) and result.dtypes.eq(object).any() else result

@@ -1,0 +1,1 @@
+"""Queries against a gallery: the broadcast top-k join; the job `search`."""

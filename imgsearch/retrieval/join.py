@@ -1,0 +1,195 @@
+"""The join at the heart of search: a matrix of queries against a frame of vectors, by broadcast cosine top-k.
+
+The queries are broadcast as one matrix. A task keeps the best of each query over all its Arrow batches (level one) and
+hands on one row per block of queries; a reducer merges the tasks' rows of a block (level two). So a reducer sees
+``tasks x queries of a block x top_k`` numbers, packed, and nothing is ever sorted that cannot enter an answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from pyspark import Broadcast
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from imgsearch.keys import KEY_DIGITS, order_keys
+from imgsearch.lake.batches import Batches
+from imgsearch.lake.memory import task_memory
+from imgsearch.lake.session import n_slots
+from imgsearch.retrieval.probes import UNCLUSTERED, VisitingTopK, Visits, ranges, visits
+from imgsearch.topk.topk import RunningTopK, TopK, merge
+from imgsearch.vectors import Ids, Matrix, unpack
+
+PARTIAL = "block int, k int, scores binary, keys binary"
+FOUND = "query_row int, rank int, image_key bigint, score float"
+NO_SCORE = -np.inf
+NOBODY = -1
+#: Numbers (queries x top_k) in one row of a partial result.
+BLOCK_CELLS = 65_536
+
+
+class Queries(NamedTuple):
+    """What is broadcast: ``vectors`` (n_queries, dim) float32 unit rows, ``own`` (n_queries,) int64 keys that a query
+    must not find (``NOBODY`` for none), the cut, the lowest score wanted, and who visits which cluster (``None``: all
+    visit all)."""
+
+    vectors: Matrix
+    own: Ids
+    top_k: int
+    min_score: float
+    visited: Visits | None
+
+    @property
+    def block(self) -> int:
+        """Queries in one row of a partial result."""
+        return max(1, BLOCK_CELLS // self.top_k)
+
+
+def search(
+    queries: Matrix,
+    gallery: DataFrame,
+    top_k: int,
+    *,
+    own: Ids | None = None,
+    min_score: float = NO_SCORE,
+    nearest: Ids | None = None,
+) -> DataFrame:
+    """The ``top_k`` most similar gallery vectors of every query, by cosine.
+
+    ``queries``: (n_queries, dim) float32 unit rows. ``gallery``: ``image_id`` (sha-256 hex) and packed ``vector``.
+    ``own``: (n_queries,) int64, the ``image_key`` that each query must not find, ``NOBODY`` for none.
+    ``nearest``: (n_queries, nprobe), the clusters that each query visits; the gallery then has ``cluster_id`` too, and
+    rows without one are looked at by all. Files without a visited cluster are not read.
+
+    Returns ``query_row``, ``rank`` (from 1), ``image_key`` (see ``keys``), ``score``; score descending, then id
+    ascending, however the gallery is partitioned. More queries than a worker has room for go in several passes.
+    """
+    per_pass = queries_per_pass(gallery.sparkSession, top_k, queries.shape[1])
+    found: DataFrame | None = None
+    for start in range(0, max(1, len(queries)), per_pass):
+        part = slice(start, start + per_pass)
+        mine = None if nearest is None else nearest[part]
+        asked = Queries(
+            np.ascontiguousarray(queries[part]),
+            np.full(len(queries[part]), NOBODY, np.int64) if own is None else own[part],
+            top_k,
+            min_score,
+            None if mine is None else visits(mine),
+        )
+        rows = _one_pass(asked, gallery if mine is None else visited(gallery, mine))
+        rows = rows.withColumn("query_row", F.col("query_row") + F.lit(start)) if start else rows
+        found = rows if found is None else found.unionByName(rows)
+    assert found is not None
+    return found
+
+
+def queries_per_pass(spark: SparkSession, top_k: int, dim: int) -> int:
+    """Queries that one pass over the gallery takes: as many as fill a quarter of a worker's memory.
+
+    A query costs a worker its vector (4 bytes a dimension), as much again packed for the product, and 36 bytes for each
+    of its ``top_k``: a buffer of twice as many, and the answer.
+    """
+    return max(64, task_memory(spark) // 4 // (8 * dim + 36 * top_k))
+
+
+def visited(gallery: DataFrame, nearest: Ids) -> DataFrame:
+    """The rows of clusters that anybody visits, and those without a cluster: a filter that skips files, then rows.
+
+    Files are skipped by a few intervals (Delta makes one of a list); more than some twenty make code so long that the
+    JVM would interpret it for every row.
+    """
+    wanted = np.unique(nearest[nearest >= 0])
+    inside = " OR ".join(f"cluster_id BETWEEN {a} AND {b}" for a, b in ranges(wanted))
+    listed = f"cluster_id IN ({', '.join(map(str, wanted.tolist()))})"
+    return gallery.where(f"cluster_id IS NULL OR ({listed} AND ({inside}))" if len(wanted) else "cluster_id IS NULL")
+
+
+def _one_pass(asked: Queries, gallery: DataFrame) -> DataFrame:
+    spark = gallery.sparkSession
+    shared = spark.sparkContext.broadcast(asked)
+    slots = n_slots(spark)
+    columns = ["image_id", "vector"] + (["cluster_id"] if asked.visited is not None else [])
+    partial = gallery.select(*columns).coalesce(slots * 2).mapInArrow(partial_topk(shared), PARTIAL)
+    n_blocks = max(1, -(-len(asked.vectors) // asked.block))
+    return (
+        partial.repartition(min(n_blocks, slots), "block")
+        .groupBy("block")
+        .applyInArrow(merge_blocks(asked.block), FOUND)
+    )
+
+
+def partial_topk(queries: Broadcast[Queries]) -> Callable[[Batches], Batches]:
+    """Level one: all (image_id, vector[, cluster_id]) batches of a task → its best of each query, packed by blocks."""
+
+    def find(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        wanted = queries.value
+        dim = wanted.vectors.shape[1]
+        excluded = wanted.own if (wanted.own != NOBODY).any() else None
+        if wanted.visited is not None:
+            visiting = VisitingTopK(wanted.vectors, wanted.top_k, wanted.visited)
+            for batch in batches:
+                if len(batch):
+                    clusters = batch.column(2).fill_null(UNCLUSTERED).to_numpy().astype(np.int64)
+                    rows, keys = unpack(batch.column(1), dim), order_keys(batch.column(0))
+                    visiting.update(rows, keys, clusters, excluded, wanted.min_score)
+            yield from _packed(visiting.result(), wanted.block)
+            return
+        running: RunningTopK | None = None
+        for batch in batches:
+            if len(batch):
+                running = running or RunningTopK(wanted.vectors, wanted.top_k)
+                rows, keys = unpack(batch.column(1), dim), order_keys(batch.column(0))
+                running.update(rows, keys, excluded, wanted.min_score)
+        if running is not None:
+            yield from _packed(running.result(), wanted.block)
+
+    return find
+
+
+def merge_blocks(block_size: int) -> Callable[[pa.Table], pa.Table]:
+    """Level two: the rows of one block of queries, from all tasks → its final ranks."""
+
+    def merge_block(table: pa.Table) -> pa.Table:
+        top_k = table.column("k")[0].as_py()
+        parts = [
+            TopK(
+                np.frombuffer(keys.as_py(), "<i8").reshape(-1, top_k),
+                np.frombuffer(scores.as_py(), "<f4").reshape(-1, top_k),
+            )
+            for keys, scores in zip(table.column("keys"), table.column("scores"), strict=True)
+        ]
+        best = merge(parts, top_k)
+        n_queries = len(best.ids)
+        first = table.column("block")[0].as_py() * block_size
+        kept = (best.ids >= 0).reshape(-1)
+        columns = {
+            "query_row": np.repeat(np.arange(first, first + n_queries, dtype=np.int32), top_k),
+            "rank": np.tile(np.arange(1, top_k + 1, dtype=np.int32), n_queries),
+            "image_key": best.ids.reshape(-1),
+            "score": best.scores.reshape(-1),
+        }
+        return pa.table({name: pa.array(values[kept]) for name, values in columns.items()})
+
+    return merge_block
+
+
+def image_key(column: str) -> Column:
+    """``keys.order_keys`` in SQL."""
+    return F.conv(F.substring(column, 1, KEY_DIGITS), 16, 10).cast("bigint")
+
+
+def _packed(best: TopK, block: int) -> Iterator[pa.RecordBatch]:
+    for number, start in enumerate(range(0, len(best.ids), block)):
+        scores = best.scores[start : start + block].astype("<f4").tobytes()
+        keys = best.ids[start : start + block].astype("<i8").tobytes()
+        yield pa.RecordBatch.from_arrays(
+            [
+                pa.array([number], pa.int32()), pa.array([best.ids.shape[1]], pa.int32()),
+                pa.array([scores], pa.binary()), pa.array([keys], pa.binary()),
+            ],
+            names=["block", "k", "scores", "keys"],
+        )  # fmt: skip

@@ -1,0 +1,236 @@
+"""What can be searched for: images (files or a table), vectors, or images that are in the gallery already."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from imgsearch.config import SearchConfig
+from imgsearch.encoders.encoder import Encoder, resolve
+from imgsearch.encoders.udf import augment_udf, broadcast_graph, embed
+from imgsearch.errors import LAUNCHER, UserError
+from imgsearch.images.decode import DecodeLimits
+from imgsearch.images.sources import read_source
+from imgsearch.keys import order_keys
+from imgsearch.lake.csv_files import read_csv
+from imgsearch.lake.store import TableStore, read_any
+from imgsearch.projections.projecting import compress
+from imgsearch.projections.projection import Projection
+from imgsearch.projections.spaces import KnownEncoder, gallery_of
+from imgsearch.tables import IMAGES, QUARANTINE
+from imgsearch.vectors import Ids, Matrix, unit, unpack
+
+MAX_BYTES = 1_000_000_000
+SHA256 = re.compile(r"[0-9a-f]{64}")
+NOBODY = -1
+
+
+class Asked(NamedTuple):
+    """The queries: ``ids`` and ``paths`` in the order of ``vectors`` (n, dim), and how many rows were given."""
+
+    ids: list[str]
+    paths: list[str | None]
+    vectors: Matrix
+    rows_in: int
+
+    @property
+    def own(self) -> Ids:
+        """(n,) int64: the key of each query's own image in the gallery; ``NOBODY`` where its id is no sha-256."""
+        known = [i for i, name in enumerate(self.ids) if SHA256.fullmatch(name)]
+        keys = np.full(len(self.ids), NOBODY, np.int64)
+        keys[known] = order_keys(pa.array([self.ids[i] for i in known], pa.string()))
+        return keys
+
+
+def read_queries(
+    spark: SparkSession, warehouse: TableStore, known: KnownEncoder, projection: Projection, config: SearchConfig
+) -> Asked:
+    """The queries that ``config.queries`` names, as vectors of this projection.
+
+    Raises ``UserError`` where they cannot be compared with the gallery; single images that cannot go to ``quarantine``.
+    """
+    if config.queries.lower().endswith(".csv"):
+        rows = read_csv(config.queries, "queries", ["image_id"])
+        wanted = spark.createDataFrame(pa.table({"image_id": [row["image_id"] for row in rows]}))
+        return _from_ids(warehouse, projection, config, wanted)
+    table = read_any(spark, config.queries)
+    columns = {c.lower() for c in table.columns} if table is not None else set()
+    if table is not None and "vector" in columns:
+        return _from_vectors(projection, config, table)
+    if table is not None and "image_id" in columns and not columns & {"content", "path"}:
+        return _from_ids(warehouse, projection, config, table)
+    return _from_images(spark, warehouse, known, projection, config)
+
+
+def _from_images(
+    spark: SparkSession, warehouse: TableStore, known: KnownEncoder, projection: Projection, config: SearchConfig
+) -> Asked:
+    encoder = same_encoder(known)
+    source, _ = read_source(spark, config.queries, MAX_BYTES, "queries")
+    files = source.files
+    if "content" not in files.columns:
+        files = files.withColumn("content", F.lit(None).cast("binary"))
+    files = files.select("path", "content")
+    graph = broadcast_graph(spark, encoder)
+    if config.augment is not None:
+        ways = tuple(sorted({way.strip() for way in config.augment.split(",")}))
+        files = files.withColumn("_mean", augment_udf(encoder, graph, DecodeLimits(), ways)("path", "content"))
+    asked = embed(files, encoder, graph).drop("content").persist()
+    try:
+        rows_in, bad = asked.agg(F.count("*"), F.count("reason")).collect()[0]
+        if bad:
+            _quarantine(warehouse, asked, encoder.encoder_id)
+        if rows_in == bad:
+            why = asked.groupBy("reason").count().orderBy(F.desc("count")).first()
+            raise UserError(
+                f"--queries {config.queries}: none of its {rows_in:,} files can be searched for"
+                + (f" ({why['reason']}: {why['count']:,}; see 'quarantine')" if why else "")
+                + "; give a folder or table with images"
+            )
+        good = asked.where(F.col("reason").isNull())
+        if config.augment is not None:
+            good = good.withColumn("embedding", F.coalesce("_mean", "embedding"))
+        vectors = compress(good.select("image_id", "embedding").dropDuplicates(["image_id"]), projection)
+        named = good.select("path", "image_id").join(vectors, on="image_id", how="inner").persist()
+        table = named.where(F.col("vector").isNotNull()).orderBy("path").toArrow()
+        if table.num_rows < rows_in - bad:
+            lost = named.where(F.col("vector").isNull()).select(
+                "path", "image_id", F.lit("no_direction").alias("reason"),
+                F.lit("nothing of the embedding is left after the mean is taken away").alias("detail"),
+            )  # fmt: skip
+            _quarantine(warehouse, lost, encoder.encoder_id)
+        named.unpersist()
+    finally:
+        asked.unpersist()
+        graph.unpersist()
+    return Asked(
+        table.column("image_id").to_pylist(),
+        table.column("path").to_pylist(),
+        unpack(table.column("vector"), projection.n_components),
+        rows_in,
+    )
+
+
+def _from_vectors(projection: Projection, config: SearchConfig, table: DataFrame) -> Asked:
+    """A table with ``vector`` (packed float32, or an array of numbers), and ``query_id`` or ``image_id``, ``path``."""
+    columns = {c.lower(): c for c in table.columns}
+    kind = dict(table.dtypes)[columns["vector"]]
+    if kind != "binary" and kind not in ("array<float>", "array<double>"):
+        raise UserError(
+            f"--queries {config.queries}: column 'vector' is {kind}; give packed float32 (binary) or array<float>"
+        )
+    if "projection_id" in columns:
+        others = [r[0] for r in table.select(columns["projection_id"]).distinct().limit(3).collect()]
+        if others and others != [projection.projection_id]:
+            other = next(o for o in others if o != projection.projection_id)
+            raise UserError(
+                f"--queries {config.queries}: has vectors of projection {other}, the gallery's are of "
+                f"{projection.projection_id}; search for the images themselves, or project them again"
+            )
+    name = columns.get("query_id", columns.get("image_id"))
+    rows = table.select(
+        F.col(columns["vector"]).alias("vector"),
+        (F.col(name).cast("string") if name else F.lit(None).cast("string")).alias("id"),
+        (F.col(columns["path"]) if "path" in columns else F.lit(None)).cast("string").alias("path"),
+    )
+    found = rows.orderBy("id").toArrow()
+    if not found.num_rows:
+        raise UserError(f"--queries {config.queries}: has no rows; give one row a query")
+    if found.column("vector").null_count:
+        raise UserError(
+            f"--queries {config.queries}: {found.column('vector').null_count:,} vectors are null; leave them out"
+        )
+    vectors = _matrix(found.column("vector"), kind, projection.n_components, config.queries)
+    lost = ~np.isfinite(vectors).all(axis=1) | ~vectors.any(axis=1)
+    if lost.any():
+        raise UserError(
+            f"--queries {config.queries}: {int(lost.sum()):,} vectors are zero or not finite (first: row "
+            f"{int(np.argmax(lost)) + 1:,} by id); leave them out"
+        )
+    ids = [f"row {i + 1}" if value is None else value for i, value in enumerate(found.column("id").to_pylist())]
+    return Asked(ids, found.column("path").to_pylist(), unit(vectors), len(ids))
+
+
+def _matrix(column: pa.ChunkedArray, kind: str, dim: int, where: str) -> Matrix:
+    try:
+        if kind == "binary":
+            return unpack(column, dim)
+        rows = column.combine_chunks()
+        flat = rows.flatten().to_numpy(zero_copy_only=False).astype(np.float32)
+        widths = np.unique(rows.value_lengths().to_numpy(zero_copy_only=False))
+        if widths.tolist() != [dim]:
+            raise ValueError(f"vectors of {widths.tolist()} numbers where each should have {dim}")
+        return flat.reshape(len(rows), dim)
+    except ValueError as e:
+        raise UserError(
+            f"--queries {where}: {e} (the gallery has {dim} components); search for the images themselves, "
+            "or compress them with the gallery's projection"
+        ) from e
+
+
+def _from_ids(warehouse: TableStore, projection: Projection, config: SearchConfig, wanted: DataFrame) -> Asked:
+    """Images of the gallery, by id. Ids without a vector go to ``quarantine``."""
+    if config.augment is not None:
+        raise UserError.option("augment", config.augment, "queries given by id have no pixels here; give image files")
+    column = next(c for c in wanted.columns if c.lower() == "image_id")
+    ids = (
+        wanted.select(F.col(column).cast("string").alias("image_id"))
+        .where(F.col("image_id") != "")
+        .distinct()
+        .persist()
+    )
+    try:
+        rows_in = ids.count()
+        gallery = gallery_of(
+            warehouse, projection.projection_id, lambda v: v.join(F.broadcast(ids), "image_id", "left_semi")
+        )
+        paths = warehouse.read(IMAGES).groupBy("image_id").agg(F.min("path").alias("path"))
+        named = gallery.join(paths, on="image_id", how="left").select("image_id", "path", "vector")
+        table = named.orderBy("image_id").toArrow()
+        if not table.num_rows:
+            first = ids.orderBy("image_id").first()
+            raise UserError(
+                f"--queries {config.queries}: none of its {rows_in:,} image_ids has a vector in {warehouse.location}"
+                + (f" (first: {first['image_id']!r})" if first else "")
+                + f"; ingest and embed them, then run `{LAUNCHER} compress --warehouse {warehouse.location}`"
+            )
+        if rows_in > table.num_rows:
+            found = warehouse.spark.createDataFrame(table.select(["image_id"]))
+            unknown = ids.join(found, on="image_id", how="left_anti").select(
+                F.col("image_id").alias("path"), "image_id", F.lit("unknown_id").alias("reason"),
+                F.lit("no image of the gallery has this id").alias("detail"),
+            )  # fmt: skip
+            _quarantine(warehouse, unknown, projection.encoder_id)
+    finally:
+        ids.unpersist()
+    vectors = unpack(table.column("vector"), projection.n_components)
+    return Asked(table.column("image_id").to_pylist(), table.column("path").to_pylist(), vectors, rows_in)
+
+
+def same_encoder(known: KnownEncoder) -> Encoder:
+    """The encoder that made the warehouse's embeddings, made again here. Raises ``UserError`` where it would differ."""
+    import json
+
+    settings = json.loads(known.settings)
+    encoder = resolve(known.name, pooling=settings["pooling"], precision=settings["precision"])
+    if encoder.encoder_id != known.encoder_id:
+        differing = sorted(k for k in settings if settings[k] != encoder.settings.get(k))
+        raise UserError(
+            f"the embeddings were made by {known.encoder_id}, while {known.name} is {encoder.encoder_id} here "
+            f"(other {', '.join(differing)}): vectors of two encoders are never compared; "
+            f"run `{LAUNCHER} embed` and `compress` again"
+        )
+    return encoder
+
+
+def _quarantine(warehouse: TableStore, asked: DataFrame, encoder_id: str) -> None:
+    refused = asked.where(F.col("reason").isNotNull()).select(
+        "path", "image_id", F.lit("search").alias("stage"), F.lit(encoder_id).alias("encoder_id"), "reason", "detail",
+        F.current_timestamp().alias("quarantined_at"),
+    )  # fmt: skip
+    warehouse.merge(QUARANTINE, refused)

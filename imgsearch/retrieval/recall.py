@@ -1,0 +1,117 @@
+"""One search with its settings, and the check of its recall against the exact answer."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from imgsearch.clusters.layout import Codebook
+from imgsearch.config import SearchConfig
+from imgsearch.lake.store import TableStore
+from imgsearch.projections.projection import Projection
+from imgsearch.retrieval.join import image_key, search
+from imgsearch.retrieval.probes import UNCLUSTERED, choose_nprobe, nearest_clusters, recall_at_k
+from imgsearch.tables import VECTORS
+from imgsearch.vectors import Ids, Matrix
+
+
+class Search(NamedTuple):
+    """One search with all that was asked of it. ``gallery``: ``image_id``, ``cluster_id``, ``vector``; narrowed."""
+
+    queries: Matrix
+    own: Ids | None
+    gallery: DataFrame
+    size: int
+    top_k: int
+    min_score: float
+    book: Codebook | None = None
+    nprobe: int | None = None
+
+    def pruned(self) -> bool:
+        """Whether clusters are left out."""
+        return self.book is not None and self.nprobe is not None
+
+    def find(self, rows: Ids | None = None, top_k: int | None = None, exact: bool = False) -> DataFrame:
+        """``join.search`` for the queries ``rows`` (all if not given); ``query_row`` counts in ``rows``."""
+        queries = self.queries if rows is None else self.queries[rows]
+        own = self.own if self.own is None or rows is None else self.own[rows]
+        nearest = None
+        if not exact and self.book is not None and self.nprobe is not None:
+            nearest = nearest_clusters(queries, self.book.centroids, self.book.cluster_ids, self.nprobe)
+        cut = min(top_k or self.top_k, self.size)
+        return search(queries, self.gallery, cut, own=own, min_score=self.min_score, nearest=nearest)
+
+
+class Check(NamedTuple):
+    """Some of the queries, answered exactly: ``truth`` (query_row of the sample, image_key). The first ``n_chosen`` of
+    ``rows`` serve to choose nprobe, the others to measure it, so that the figure is not the one that was fitted."""
+
+    search: Search
+    rows: Ids
+    n_chosen: int
+    truth: pa.Table
+    seconds: float
+
+    @classmethod
+    def of(cls, wanted: Search, config: SearchConfig) -> Check | None:
+        """Answer the sample; ``None`` where none was asked for."""
+        n = min(config.check_queries, len(wanted.queries))
+        if n == 0:
+            return None
+        start = time.monotonic()
+        rows = np.random.default_rng(0).permutation(len(wanted.queries))[:n]
+        truth = wanted.find(rows, exact=True).toArrow()
+        return cls(wanted, rows, 0 if config.recall is None or n < 2 else n // 2, truth, time.monotonic() - start)
+
+    @property
+    def measured(self) -> Ids:
+        """The queries whose recall is measured."""
+        return self.rows[self.n_chosen :]
+
+    def nprobe_for(self, warehouse: TableStore, projection: Projection, recall: float) -> int:
+        """The fewest clusters with which the choosing half reaches ``recall``, its doubt allowed for."""
+        book = self.search.book
+        assert book is not None
+        n = self.n_chosen or len(self.rows)
+        order = nearest_clusters(
+            self.search.queries[self.rows[:n]], book.centroids, book.cluster_ids, len(book.cluster_ids)
+        )
+        queries, keys = self.truth.column("query_row").to_numpy(), self.truth.column("image_key").to_numpy()
+        keys, queries = keys[queries < n], queries[queries < n]
+        spark = warehouse.spark
+        vectors = warehouse.read(VECTORS).where(F.col("projection_id") == projection.projection_id)
+        sought = spark.createDataFrame(pa.table({"image_key": np.unique(keys)}))
+        homes = vectors.select(image_key("image_id").alias("image_key"), "cluster_id")
+        table = homes.join(F.broadcast(sought), on="image_key", how="left_semi").toArrow()
+        home_of = dict(zip(table.column(0).to_pylist(), table.column(1).to_pylist(), strict=True))
+        clusters = np.array([UNCLUSTERED if home_of[k] is None else home_of[k] for k in keys.tolist()], np.int64)
+        hit = order[queries] == clusters[:, None]
+        places = np.where(hit.any(axis=1), hit.argmax(axis=1), -1)
+        return choose_nprobe(queries, places, recall, len(book.cluster_ids))
+
+    def recall(self, found: DataFrame) -> float:
+        """``ann_recall_at_k`` of ``found`` on the measured queries."""
+        spark = found.sparkSession
+        rows = spark.createDataFrame(pa.table({"query_row": self.measured.astype(np.int32)}))
+        answers = (
+            found.join(F.broadcast(rows), on="query_row", how="left_semi").select("query_row", "image_key").toArrow()
+        )
+        mine = _by_query(answers.column(0).to_pylist(), answers.column(1).to_pylist())
+        sample = self.rows[self.truth.column("query_row").to_numpy()].tolist()
+        truth = _by_query(sample, self.truth.column("image_key").to_pylist())
+        measured = self.measured.tolist()
+        return recall_at_k([mine.get(row, []) for row in measured], [truth.get(row, []) for row in measured])
+
+
+def _by_query(rows: list[Any], keys: list[Any]) -> dict[int, list[int]]:
+    found: dict[int, list[int]] = {}
+    for row, key in zip(rows, keys, strict=True):
+        found.setdefault(row, []).append(key)
+    return found

@@ -1,1 +1,0 @@
-"""One file a stage. Each joins ``core`` and ``lake`` and has two public functions: frames → frame, and ``run``."""

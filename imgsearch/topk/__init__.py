@@ -1,0 +1,1 @@
+"""Exact top-k on arrays: scans, bounds, ranking. No Spark, no tables."""

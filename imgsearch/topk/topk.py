@@ -1,0 +1,164 @@
+"""Exact top-k by dot product, over a gallery that comes in batches.
+
+The answer is a function of the rows and their ids alone: one total order (score descending, then id ascending) before
+every cut, and a score that no blocking can change (``score``). So batches, partitions, order of arrival, thresholds to
+start from and the CPU decide how long a search takes, never what it finds.
+
+Two engines share everything but the product: ``int8`` (AVX-512 VNNI, see ``vnni``) and ``float32`` (any CPU, see
+``fma``). Both only rule pairs out, by a proven bound; what is left is scored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imgsearch.topk import float32 as fma
+from imgsearch.topk import int8 as vnni
+from imgsearch.topk import prefix as pruning
+from imgsearch.topk.bounds import PackedQueries, pack_queries
+from imgsearch.topk.float32 import QueryPanels
+from imgsearch.topk.ranking import Batch, Best, cut_all, nothing_found
+from imgsearch.vectors import Matrix
+
+Engine = Literal["auto", "int8", "float32"]
+_STRETCH = 16_384  # rows between two choices of ``lead``
+_FEW = 1_024  # rows after which thresholds are worth choosing by
+
+
+class TopK(NamedTuple):
+    """Best first; a slot without a row has id -1 and score -inf.
+
+    ``ids``: (n_queries, k) int64; ``scores``: (n_queries, k) float32.
+    """
+
+    ids: NDArray[np.int64]
+    scores: NDArray[np.float32]
+
+
+class RunningTopK:
+    """The k best gallery rows of every query so far.
+
+    Memory: 18 bytes a query and k, at most 4 (``dim`` + 1) bytes a query, and 2 MiB; nothing grows with the
+    gallery.
+    """
+
+    def __init__(self, queries: Matrix, top_k: int, engine: Engine = "auto", best: Best | None = None) -> None:
+        """``queries``: (n_queries, dim) float32, unit rows as a rule (any rows shorter than 1e15 are searched rightly).
+        ``best``: what these queries have found so far, to go on from; it is written to.
+
+        Raises ``ValueError`` when ``top_k`` is less than 1, a row is not finite, or the CPU lacks the engine asked for.
+        """
+        if top_k < 1:
+            raise ValueError(f"top_k is {top_k}: must be at least 1")
+        if queries.ndim != 2:
+            raise ValueError(f"queries of shape {queries.shape}: must be (n_queries, dim)")
+        if engine == "int8" and not vnni.supported():
+            raise ValueError("this CPU has no AVX-512 VNNI: leave the engine to 'auto'")
+        self._queries = np.ascontiguousarray(queries, dtype=np.float32)
+        if not np.isfinite(self._queries).all():
+            raise ValueError("a query row is not finite")
+        self._int8 = engine == "int8" or (engine == "auto" and vnni.supported())
+        self._best = nothing_found(len(self._queries), top_k) if best is None else best
+        self._nobody = np.full(len(self._queries), -1, np.int64)
+        self._packed: PackedQueries | QueryPanels | None = None
+        self._seen = 0
+        self.n_scored = 0
+        """Pairs that had to be scored one by one so far, of ``len(queries)`` x rows seen."""
+
+    def update(
+        self,
+        gallery: Matrix,
+        ids: NDArray[np.int64],
+        exclude: NDArray[np.int64] | None = None,
+        min_score: float | NDArray[np.float32] = -np.inf,
+    ) -> None:
+        """Look at more gallery rows. Every id comes once over the whole life of this object.
+
+        ``gallery``: (n, dim) float32; ``ids``: (n,) int64, not negative. ``exclude``: (n_queries,) int64, an id that
+        each query must not find (its own), -1 for none. ``min_score``: what a row must reach, for all queries or
+        (n_queries,) float32 each; a lower bound of every query's k-th score, known from elsewhere, makes a good start.
+
+        Raises ``ValueError`` when shapes disagree or a row is not finite.
+        """
+        queries = self._queries
+        gallery, ids = np.ascontiguousarray(gallery, dtype=np.float32), np.ascontiguousarray(ids, dtype=np.int64)
+        if gallery.ndim != 2 or gallery.shape[1] != queries.shape[1] or ids.shape != (len(gallery),):
+            raise ValueError(f"gallery {gallery.shape} with ids {ids.shape} against queries {queries.shape}")
+        own = self._nobody if exclude is None else np.ascontiguousarray(exclude, dtype=np.int64)
+        if own.shape != (len(queries),):
+            raise ValueError(f"exclude of shape {own.shape} for {len(queries)} queries")
+        if not len(queries) or not len(gallery):
+            return
+        np.maximum(self._best.thresholds, np.asarray(min_score, np.float32), out=self._best.thresholds)
+        start = 0
+        while start < len(gallery):
+            stop = min(start + (_STRETCH if self._seen >= _FEW else _FEW), len(gallery))
+            scored = self._scan(Batch(gallery, ids, own), start, stop)
+            if scored < 0:
+                raise ValueError(f"one of the gallery rows {ids[start]} to {ids[stop - 1]} is not finite, or too long")
+            self.n_scored += scored
+            self._seen += stop - start
+            start = stop
+
+    def result(self) -> TopK:
+        """What stands now; ``update`` may go on afterwards."""
+        return in_order(self._best)
+
+    def _scan(self, batch: Batch, start: int, stop: int) -> int:
+        queries, packed = self._queries, self._packed
+        costs = pruning.INT8 if self._int8 else pruning.FLOAT32
+        lead = queries.shape[1]
+        if self._seen >= _FEW:
+            lead = pruning.choose_lead(queries, batch.gallery[start:stop], self._best.thresholds, costs)
+        if packed is None or packed.lead != lead:
+            packed = pack_queries(queries, lead) if self._int8 else fma.panels_of(queries, lead)
+            self._packed = packed
+        if isinstance(packed, PackedQueries):
+            return int(vnni.scan(queries, packed, batch, start, stop, self._best))
+        return int(fma.scan(queries, packed, batch, start, stop, self._best))
+
+
+def in_order(best: Best) -> TopK:
+    """What a state holds. It is cut to its ``top_k``."""
+    cut_all(best)
+    top_k, scores, ids, filled, _ = best
+    there = np.arange(top_k) < filled[:, None]
+    return _ordered(np.where(there, ids[:, :top_k], -1), np.where(there, scores[:, :top_k], np.float32(-np.inf)))
+
+
+def merge(parts: Sequence[TopK], top_k: int) -> TopK:
+    """The best ``top_k`` of several answers to the same queries (over disjoint parts of a gallery).
+
+    Raises ``ValueError`` when there are no parts or they differ in the number of queries.
+    """
+    if not parts or len({len(part.ids) for part in parts}) != 1:
+        raise ValueError(f"{len(parts)} parts with {[len(part.ids) for part in parts]} queries do not merge")
+    ids = np.concatenate([part.ids for part in parts], axis=1)
+    scores = np.concatenate([part.scores for part in parts], axis=1)
+    best = _ordered(ids, scores)
+    missing = max(0, top_k - ids.shape[1])
+    return TopK(
+        np.pad(best.ids[:, :top_k], ((0, 0), (0, missing)), constant_values=-1),
+        np.pad(best.scores[:, :top_k], ((0, 0), (0, missing)), constant_values=-np.inf),
+    )
+
+
+def top_k(queries: Matrix, gallery: Matrix, k: int, engine: Engine = "auto") -> TopK:
+    """The ``k`` rows of ``gallery`` with the greatest dot product, for every query; ids are row numbers.
+
+    ``queries``: (n_queries, dim), ``gallery``: (n, dim), both float32. Raises as ``RunningTopK`` does.
+    """
+    running = RunningTopK(queries, k, engine)
+    running.update(gallery, np.arange(len(gallery)))
+    return running.result()
+
+
+def _ordered(ids: NDArray[np.int64], scores: NDArray[np.float32]) -> TopK:
+    """Every row in the one order; slots without a row go last."""
+    last = np.where(ids < 0, np.iinfo(np.int64).max, ids)
+    order = np.lexsort((last, -scores), axis=1)
+    return TopK(np.take_along_axis(ids, order, 1), np.take_along_axis(scores, order, 1))

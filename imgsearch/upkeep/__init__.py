@@ -1,0 +1,1 @@
+"""Care of a warehouse; the job `drop`."""

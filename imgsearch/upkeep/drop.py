@@ -1,0 +1,52 @@
+"""Drop: what one encoder made leaves the warehouse – its embeddings, refusals, projections, vectors and clusters."""
+
+from __future__ import annotations
+
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from imgsearch.config import DropConfig
+from imgsearch.errors import UserError
+from imgsearch.lake.runs import RunSummary, Stopwatch, finish
+from imgsearch.lake.store import TableStore
+from imgsearch.projections.spaces import known_encoder
+from imgsearch.tables import ALL_TABLES, EMBEDDINGS, ENCODERS, PROJECTIONS, TableSpec
+
+
+def run(spark: SparkSession, config: DropConfig) -> RunSummary:
+    """Drop ``config.encoder``. Raises ``UserError`` where the warehouse has no such encoder, or several of that name.
+
+    What stands in projections goes before them, and ``encoders`` last: a drop that was stopped can be run again.
+    """
+    watch = Stopwatch()
+    warehouse = TableStore.open(spark, config.warehouse)
+    encoder_id = the_one(warehouse, config.encoder)
+    n_rows = warehouse.read_or_empty(EMBEDDINGS).where(F.col("encoder_id") == encoder_id).count()
+    projections = warehouse.read_or_empty(PROJECTIONS).where(F.col("encoder_id") == encoder_id)
+    projection_ids = [row["projection_id"] for row in projections.select("projection_id").collect()]
+    written = [spec for spec in ALL_TABLES if warehouse.exists(spec)]
+    if projection_ids:
+        for spec in written:
+            if "projection_id" in spec.columns and spec is not PROJECTIONS:
+                _delete(warehouse, spec, "projection_id", projection_ids)
+    for spec in sorted((s for s in written if "encoder_id" in s.columns), key=lambda s: s is ENCODERS):
+        _delete(warehouse, spec, "encoder_id", [encoder_id])
+    note = "Delta keeps the files for time travel; `VACUUM` removes them after its retention period"
+    return finish(
+        warehouse, "drop", watch, rows_in=n_rows, rows_out=n_rows, details={"encoder_id": encoder_id}, notes=(note,)
+    )
+
+
+def the_one(warehouse: TableStore, wanted: str) -> str:
+    """The ``encoder_id`` that ``wanted`` names by id, or by a name that only one has. Raises ``UserError``."""
+    found = known_encoder(warehouse, wanted).encoder_id
+    rows = warehouse.read(ENCODERS).where(F.col("name") == wanted).select("encoder_id").collect()
+    same = sorted(row["encoder_id"] for row in rows)
+    if wanted != found and len(same) > 1:
+        raise UserError(f"--encoder {wanted}: {len(same)} encoders have this name; give one's id: {', '.join(same)}")
+    return found
+
+
+def _delete(warehouse: TableStore, spec: TableSpec, column: str, values: list[str]) -> None:
+    warehouse.delta(spec).delete(F.col(column).isin(*values))
+    warehouse.versions_written[spec.name] = warehouse.version(spec)

@@ -1,0 +1,293 @@
+"""Search on small frames: each option against the answer that NumPy gives by brute force."""
+
+from __future__ import annotations
+
+import csv
+import os
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from support.warehouses import DIM, an_id, clustered, make
+
+import imgsearch
+from imgsearch.clusters import layout
+from imgsearch.config import SearchConfig
+from imgsearch.errors import UserError
+from imgsearch.lake.store import TableStore
+from imgsearch.projections.spaces import gallery_of
+from imgsearch.retrieval import search
+from imgsearch.tables import CALIBRATIONS, GROUP_MATCHES, MATCHES, METRICS, QUARANTINE, VECTORS
+from imgsearch.vectors import pack, unit
+
+N, N_CLUSTERS = 240, 12
+
+
+@pytest.fixture(scope="module")
+def made(spark, tmp_path_factory):
+    before, layout.FILE_VECTORS = layout.FILE_VECTORS, 40
+    vectors, clusters, centroids = clustered(N, N_CLUSTERS)
+    yield make(spark, tmp_path_factory.mktemp("search") / "w", vectors, clusters, centroids)
+    layout.FILE_VECTORS = before
+
+
+@pytest.fixture(scope="module")
+def queries(spark, made, tmp_path_factory):
+    """A table of vectors near some of the gallery's; row i is near gallery row 7 * i."""
+    rng = np.random.default_rng(5)
+    vectors = unit(made.vectors[::7] + 0.05 * rng.standard_normal(made.vectors[::7].shape).astype(np.float32))
+    where = str(tmp_path_factory.mktemp("queries") / "q")
+    table = pa.table({"query_id": [f"q{i:03d}" for i in range(len(vectors))], "vector": pack(vectors)})
+    spark.createDataFrame(table).write.format("delta").save(where)
+    return where, vectors
+
+
+def answer(made, vectors, top_k, keep=None):
+    """[(row of the gallery, …)] by brute force: score descending, then id ascending."""
+    keep = np.arange(N) if keep is None else keep
+    ids = np.array(made.ids)[keep]
+    scores = vectors @ made.vectors[keep].T
+    return [ids[np.lexsort((ids, -row))[:top_k]].tolist() for row in scores]
+
+
+def found(spark, made, spec=MATCHES):
+    rows = TableStore.open(spark, made.location).read(spec).orderBy("query_id", "rank").collect()
+    by_query = {}
+    for row in rows:
+        by_query.setdefault(row["query_id"], []).append(row)
+    return by_query
+
+
+def ids_of(rows):
+    return [[r["image_id"] for r in mine] for mine in rows.values()]
+
+
+def test_where_min_score_and_a_file(spark, made, queries, tmp_path):
+    where, vectors = queries
+    out = tmp_path / "m.csv"
+    config = SearchConfig(
+        warehouse=made.location,
+        queries=where,
+        top_k=6,
+        where="site = 'B' AND number >= 50",
+        min_score=0.5,
+        output=str(out),
+    )
+    summary = search.run(spark, config)
+    keep = np.array([i for i in range(N) if i % 2 and i >= 50])
+    got = found(spark, made)
+    best = answer(made, vectors, 6, keep)
+    scores = vectors @ made.vectors.T
+    row_of = {image_id: i for i, image_id in enumerate(made.ids)}
+    wanted = {}
+    for q, mine in enumerate(best):
+        above = [i for i in mine if scores[q, row_of[i]] >= 0.5]
+        if above:
+            wanted[f"q{q:03d}"] = above
+    assert {q: [r["image_id"] for r in rows] for q, rows in got.items()} == wanted
+    assert summary.details["gallery"] == str(len(keep))
+    with out.open() as file:
+        lines = list(csv.DictReader(file))
+    assert len(lines) == sum(len(rows) for rows in wanted.values())
+    assert all(r["is_match"] is None for rows in got.values() for r in rows)
+
+
+def test_a_query_by_id_does_not_find_itself_and_says_which_are_unknown(spark, made, tmp_path):
+    file = tmp_path / "ids.csv"
+    chosen = [3, 10, 77]
+    file.write_text("image_id\n" + "\n".join([*(made.ids[i] for i in chosen), an_id("nobody")]))
+    config = SearchConfig(warehouse=made.location, queries=str(file), top_k=4, exclude_self=True)
+    summary = search.run(spark, config)
+    assert (summary.rows_in, summary.rows_out, summary.quarantined) == (4, 3, 1)
+    got = found(spark, made)
+    for i in chosen:
+        others = np.delete(np.arange(N), i)
+        assert [r["image_id"] for r in got[made.ids[i]]] == answer(made, made.vectors[i : i + 1], 4, others)[0]
+    refused = TableStore.open(spark, made.location).read(QUARANTINE).where("stage = 'search'").collect()
+    assert [(r["image_id"], r["reason"]) for r in refused] == [(an_id("nobody"), "unknown_id")]
+
+
+def test_few_clusters_are_read_and_the_recall_is_measured(spark, made, queries):
+    where, vectors = queries
+    warehouse = TableStore.open(spark, made.location)
+    exact = answer(made, vectors, 5)
+    summary = search.run(spark, SearchConfig(warehouse=made.location, queries=where, top_k=5, nprobe=3))
+    got = ids_of(found(spark, made))
+    shares = [len(set(g) & set(e)) / 5 for g, e in zip(got, exact, strict=True)]
+    assert float(summary.details["ann_recall_at_k"]) == pytest.approx(np.mean(shares), abs=1e-4)
+    row = warehouse.read(METRICS).where("metric = 'ann_recall_at_k'").collect()
+    assert [(r["k"], round(r["value"], 4)) for r in row] == [(5, round(float(np.mean(shares)), 4))]
+    search.run(spark, SearchConfig(warehouse=made.location, queries=where, top_k=5))
+    assert ids_of(found(spark, made)) == exact
+    assert warehouse.read(METRICS).where("metric = 'ann_recall_at_k'").count() == 0
+    search.run(spark, SearchConfig(warehouse=made.location, queries=where, top_k=5, nprobe=N_CLUSTERS, check_queries=0))
+    assert ids_of(found(spark, made)) == exact
+
+
+def test_one_query_reads_a_share_of_the_bytes(spark, made):
+    warehouse = TableStore.open(spark, made.location)
+    gallery = gallery_of(warehouse, made.projection.projection_id)
+    book = layout.codebook(warehouse, made.projection.projection_id, "--nprobe")
+    nearest = search.nearest_clusters(made.vectors[:1], book.centroids, book.cluster_ids, 1)
+    every = {f: os.path.getsize(f.removeprefix("file:")) for f in gallery.inputFiles()}
+    few = search.visited(gallery, nearest).inputFiles()
+    assert len(every) == N // 40
+    assert sum(every[f] for f in few) <= sum(every.values()) / 2
+    members = gallery.where(f"cluster_id = {nearest[0, 0]}").count()
+    assert 0 < members == int((made.clusters == nearest[0, 0]).sum())
+
+
+def test_recall_picks_nprobe(spark, made, queries):
+    where, _ = queries
+    summary = search.run(spark, SearchConfig(warehouse=made.location, queries=where, top_k=5, recall=0.9))
+    assert 1 <= int(summary.details["nprobe"]) < N_CLUSTERS
+    assert float(summary.details["ann_recall_at_k"]) >= 0.8
+    sure = search.run(spark, SearchConfig(warehouse=made.location, queries=where, top_k=5, recall=1.0))
+    assert int(sure.details["nprobe"]) >= int(summary.details["nprobe"])
+
+
+def test_vectors_newer_than_the_clusters_are_found_by_every_query(spark, tmp_path):
+    vectors, clusters, centroids = clustered(60, 4, seed=3)
+    made = make(spark, tmp_path / "w", vectors, clusters, centroids)
+    warehouse = TableStore.open(spark, made.location)
+    new = unit(np.random.default_rng(1).standard_normal((1, DIM)).astype(np.float32))
+    row = pa.table({"image_id": [an_id("new")], "projection_id": [made.projection.projection_id], "vector": pack(new)})
+    warehouse.append(VECTORS, spark.createDataFrame(row))
+    book = layout.codebook(warehouse, made.projection.projection_id, "--nprobe")
+    far = search.nearest_clusters(-new, book.centroids, book.cluster_ids, 1)  # the cluster farthest from it
+    gallery = gallery_of(warehouse, made.projection.projection_id)
+    best = search.search(new, gallery, 1, nearest=far).collect()[0]
+    assert best["score"] == pytest.approx(1.0, abs=1e-5)
+
+
+@pytest.mark.parametrize("best", [1, 3])
+def test_groups_are_ranked_by_their_best_views(spark, made, queries, best):
+    where, vectors = queries
+    config = SearchConfig(warehouse=made.location, queries=where, top_k=3, group_by="EQUIPMENT", group_best=best)
+    summary = search.run(spark, config)
+    assert summary.details["group_by"] == "equipment"
+    got = found(spark, made, GROUP_MATCHES)
+    scores = (vectors @ made.vectors.T).astype(np.float64)
+    views = np.sort(scores.reshape(len(vectors), N // 5, 5), axis=2)[:, :, ::-1][:, :, :best].mean(axis=2)
+    for q in range(len(vectors)):
+        rows = got[f"q{q:03d}"]
+        ranked = sorted({(r["rank"], r["group_value"]) for r in rows})
+        order = np.argsort(-views[q].astype(np.float32), kind="stable")[:3]
+        assert [v for _, v in ranked] == [f"E{g:03d}" for g in order]
+        assert len(rows) == 3 * best
+        assert all(made.ids.index(r["image_id"]) // 5 == int(r["group_value"][1:]) for r in rows)
+
+
+def test_groups_of_another_search_do_not_stand_beside_new_matches(spark, made, queries):
+    where, _ = queries
+    search.run(spark, SearchConfig(warehouse=made.location, queries=where, top_k=3, group_by="equipment"))
+    assert found(spark, made, GROUP_MATCHES)
+    search.run(spark, SearchConfig(warehouse=made.location, queries=where, top_k=3))
+    assert not found(spark, made, GROUP_MATCHES)
+
+
+def test_expansion_is_the_average_with_what_was_found(spark, made, queries):
+    where, vectors = queries
+    search.run(spark, SearchConfig(warehouse=made.location, queries=where, top_k=5, expand=2))
+    scores = vectors @ made.vectors.T
+    ids = np.array(made.ids)
+    moved = []
+    for q, row in enumerate(scores):
+        best = np.lexsort((ids, -row))[:2]
+        moved.append(vectors[q] + (np.clip(row[best], 0, None)[:, None] ** 3 * made.vectors[best]).sum(axis=0))
+    wanted = answer(made, unit(np.array(moved, np.float32)), 5)
+    assert ids_of(found(spark, made)) == wanted
+
+
+def test_the_calibrated_threshold_says_what_is_a_match(spark, made, queries):
+    where, _ = queries
+    warehouse = TableStore.open(spark, made.location)
+    row = [(made.projection.projection_id, 0.9, 0.95, 0.96, 0.5, 10, 5, "test")]
+    schema = "projection_id string, threshold float, wanted_precision float, precision float, recall float, n_pairs bigint, n_matching bigint, source string"  # noqa: E501
+    warehouse.replace(CALIBRATIONS, spark.createDataFrame(row, schema))
+    search.run(spark, SearchConfig(warehouse=made.location, queries=where, top_k=8))
+    rows = warehouse.read(MATCHES).collect()
+    assert {r["is_match"] for r in rows} == {True, False}
+    assert all(r["is_match"] == (r["score"] >= np.float32(0.9)) for r in rows)
+    warehouse.delta(CALIBRATIONS).delete()
+
+
+def test_the_answer_is_the_same_however_the_gallery_lies(spark, made):
+    frame = gallery_of(TableStore.open(spark, made.location), made.projection.projection_id)
+    answers = []
+    for gallery in (frame.coalesce(1), frame.repartition(7), frame.repartition(3, "cluster_id")):
+        rows = search.search(made.vectors[:9], gallery, 12).orderBy("query_row", "rank").collect()
+        answers.append([tuple(r) for r in rows])
+    assert answers[0] == answers[1] == answers[2]
+    assert len(answers[0]) == 9 * 12
+
+
+def test_many_queries_go_in_several_passes(spark, made, monkeypatch):
+    from imgsearch.retrieval import join
+
+    frame = gallery_of(TableStore.open(spark, made.location), made.projection.projection_id)
+    whole = [tuple(r) for r in search.search(made.vectors[:50], frame, 3).orderBy("query_row", "rank").collect()]
+    monkeypatch.setattr(join, "queries_per_pass", lambda *_: 20)
+    parts = search.search(made.vectors[:50], frame, 3)
+    assert [tuple(r) for r in parts.orderBy("query_row", "rank").collect()] == whole
+
+
+def test_from_a_notebook(spark, made):
+    frame = gallery_of(TableStore.open(spark, made.location), made.projection.projection_id)
+    some = frame.where(frame.image_id.isin(made.ids[:2]))
+    rows = imgsearch.search(some, frame, 3, exclude_self=True).orderBy("query_id", "rank").collect()
+    for i in range(2):
+        mine = [r["image_id"] for r in rows if r["query_id"] == made.ids[i]]
+        assert mine == answer(made, made.vectors[i : i + 1], 3, np.delete(np.arange(N), i))[0]
+    with pytest.raises(UserError, match="lacks \\['vector'\\]"):
+        imgsearch.search(some.drop("vector"), frame)
+
+
+MISTAKES = {
+    "column": ({"where": "sit = 'A'"}, r"no column 'sit'; did you mean 'site'\?"),
+    "syntax": ({"where": "site = "}, "--where site = :"),
+    "no row": ({"where": "site = 'Z'"}, "holds for no image"),
+    "types": ({"where": "number > 'many'"}, "--where number > 'many':"),
+    "top_k": ({"top_k": 241}, "--top-k 241: the gallery has 240 images"),
+    "top_k of few": ({"where": "number < 5", "top_k": 6}, "the gallery has 5 images for which --where holds"),
+    "nprobe": ({"nprobe": 13}, "there are 12 clusters"),
+    "group": ({"group_by": "equipmnt"}, r"--group-by equipmnt: the images have no column 'equipmnt'; did you mean"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_mistakes_are_one_line_and_nothing_is_written(spark, made, queries, mistake):
+    options, message = MISTAKES[mistake]
+    warehouse = TableStore.open(spark, made.location)
+    before = warehouse.version(MATCHES) if warehouse.exists(MATCHES) else None
+    with pytest.raises(UserError, match=message) as raised:
+        search.run(spark, SearchConfig(warehouse=made.location, queries=queries[0], **options))
+    assert "\n" not in str(raised.value)
+    assert (warehouse.version(MATCHES) if warehouse.exists(MATCHES) else None) == before
+
+
+def test_vectors_of_another_kind_are_refused(spark, made, tmp_path):
+    short = pa.table({"query_id": ["a"], "vector": pack(np.ones((1, DIM - 1), np.float32))})
+    other = pa.table({"projection_id": ["other"], "vector": pack(np.ones((1, DIM), np.float32))})
+    nothing = pa.table({"vector": pack(np.zeros((1, DIM), np.float32))})
+    numbers = pa.table({"vector": pa.array([[1.0] * 3], pa.list_(pa.float32()))})
+    for name, table, message in (
+        ("short", short, "60 bytes where each should have 64"),
+        ("other", other, "vectors of projection other"),
+        ("nothing", nothing, "zero or not finite"),
+        ("numbers", numbers, r"\[3\] numbers where each should have 16"),
+    ):
+        where = str(tmp_path / name)
+        spark.createDataFrame(table).write.format("delta").save(where)
+        with pytest.raises(UserError, match=message):
+            search.run(spark, SearchConfig(warehouse=made.location, queries=where))
+
+
+def test_a_projection_newer_than_the_vectors_and_no_clusters(spark, tmp_path, queries):
+    vectors, _, _ = clustered(20, 2)
+    made = make(spark, tmp_path / "w", vectors)
+    with pytest.raises(UserError, match=r"--nprobe needs clusters; run `\./spark-submit\.sh cluster"):
+        search.run(spark, SearchConfig(warehouse=made.location, queries=queries[0], nprobe=1))
+    TableStore.open(spark, made.location).delta(VECTORS).delete()
+    with pytest.raises(UserError, match=r"is newer than its vectors; run `\./spark-submit\.sh compress"):
+        search.run(spark, SearchConfig(warehouse=made.location, queries=queries[0]))
