@@ -20,7 +20,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from imgsearch.encoders.encoder import Encoder
+from imgsearch.encoders.graph_ends import INPUT, OUTPUT
+from imgsearch.encoders.lite import lite_graph
 from imgsearch.encoders.networks import embedding_network
+from imgsearch.encoders.onnx_graph import with_preprocessing
 from imgsearch.encoders.quantization import quantize
 from imgsearch.encoders.runtime import Pixels, load_runtime
 from imgsearch.errors import UserError
@@ -29,28 +32,25 @@ from imgsearch.vectors import unit
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-INPUT, OUTPUT = "pixels", "embedding"
 NAMES: dict[str, Any] = {"input_names": [INPUT], "output_names": [OUTPUT], "opset_version": 20}
 AGREEMENT = 0.9999  # least cosine between the graph and torch, at export
 INT8_AGREEMENT = 0.9  # least median cosine between int8 and float32, on the pictures that int8 was fitted to
 
 
 def export_graph(encoder: Encoder, pictures: Pixels | None = None) -> bytes:
-    """The encoder's graph. Imports torch, except for a user's own ``.onnx``; takes seconds.
+    """The encoder's graph. Imports torch (seconds), except for the embedded encoder and a user's own ``.onnx``.
 
     ``pictures``: uint8 (n, height, width, 3), what int8 reads its ranges off; other precisions do not look at them.
 
-    The graph has run once when it is returned, on noise, and has agreed with torch. Raises ``UserError`` when the
-    network does not export or is too large for one ONNX file, naming the other runtime.
+    The graph has run once when it is returned, on noise; one that torch made has agreed with torch. Raises
+    ``UserError`` when the network does not export or is too large for one ONNX file, naming the other runtime.
     """
     if encoder.precision == "int8":
         if pictures is None:
             raise ValueError("int8 needs pictures to read its ranges off")
         return _quantized(encoder, export_graph(replace(encoder, precision="float32")), pictures)
-    if encoder.backbone.family == "onnx":
-        from imgsearch.encoders.onnx_graph import with_preprocessing
-
-        graph = with_preprocessing(encoder)
+    graph = _without_torch(encoder)
+    if graph is not None:
         _check(encoder, graph, None)
         return graph
     with _quiet():
@@ -60,6 +60,20 @@ def export_graph(encoder: Encoder, pictures: Pixels | None = None) -> bytes:
         graph = _export_program(network, _noise(encoder))
         _check(encoder, graph, network)
         return graph
+
+
+def _without_torch(encoder: Encoder) -> bytes | None:
+    """The graph where it needs no torch; else ``None``."""
+    if encoder.runtime == "torch":
+        return None
+    if encoder.backbone.family == "onnx":
+        return with_preprocessing(encoder)
+    if encoder.backbone.family == "lite":
+        try:
+            return lite_graph(encoder)
+        except ValueError:  # a file of one's own, in a format that torch reads
+            return None
+    return None
 
 
 def _quantized(encoder: Encoder, graph: bytes, pictures: Pixels) -> bytes:

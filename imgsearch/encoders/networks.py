@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from imgsearch.encoders import weights as files
 from imgsearch.encoders.backbone import Backbone, Preprocessing, Source
+from imgsearch.encoders.graph_ends import GEM_FLOOR, GEM_P, NORM_FLOOR
 from imgsearch.encoders.torchvision_networks import network as network_named
 from imgsearch.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-GEM_P = 3.0
-GEM_FLOOR = 1e-6  # activations are raised to at least this before the power
-NORM_FLOOR = 1e-12  # an all-zero embedding stays zero instead of becoming NaN
 TRAINING_ONLY = ("aux1.", "aux2.", "AuxLogits.")  # heads of GoogLeNet and Inception that only training uses
 
 

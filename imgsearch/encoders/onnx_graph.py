@@ -6,17 +6,14 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
 from imgsearch.encoders.encoder import Encoder
+from imgsearch.encoders.graph_ends import INPUT, OUTPUT, embedding_of_maps, planes_of_pixels
 from imgsearch.encoders.weights import file_sha256
 from imgsearch.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     import onnx
 
-GEM_P, GEM_FLOOR, NORM_FLOOR = 3.0, 1e-6, 1e-12
-PREFIX = "imgsearch_"  # of the names we add
 LEAST_OPSET = 13  # axes of Unsqueeze, Squeeze and ReduceSum became inputs there
 
 
@@ -62,12 +59,13 @@ def with_preprocessing(encoder: Encoder) -> bytes:
     _keep_only(model, taken)
     graph, prep = model.graph, encoder.preprocessing
     batch = shape[0] if isinstance(shape[0], int) else "n"
-    before = _before(prep.mean, prep.std, given.name, channels_last, element)
-    after = _after(taken, _rank(model, path, taken), encoder)
-    _add(graph, before, first=True)
-    _add(graph, after, first=False)
-    pixels = onnx.helper.make_tensor_value_info("pixels", onnx.TensorProto.UINT8, [batch, prep.height, prep.width, 3])
-    embedding = onnx.helper.make_tensor_value_info("embedding", onnx.TensorProto.FLOAT, [batch, encoder.dim])
+    rank = _rank(model, path, taken)
+    if rank == 2 and encoder.pooling != "avg":
+        raise UserError.option("pooling", encoder.pooling, f"'{taken}' of {path} is pooled already; use avg")
+    _add(graph, planes_of_pixels(prep, given.name, channels_last, element), first=True)
+    _add(graph, embedding_of_maps(taken, rank, encoder.pooling), first=False)
+    pixels = onnx.helper.make_tensor_value_info(INPUT, onnx.TensorProto.UINT8, [batch, prep.height, prep.width, 3])
+    embedding = onnx.helper.make_tensor_value_info(OUTPUT, onnx.TensorProto.FLOAT, [batch, encoder.dim])
     others = [info for info in graph.input if info.name != given.name]
     for held, wanted in ((graph.input, [pixels, *others]), (graph.output, [embedding])):
         del held[:]
@@ -188,74 +186,6 @@ def _names_inside(attribute: onnx.AttributeProto) -> list[str]:
     nodes = [node for graph in graphs for node in graph.node]
     inner = [name for node in nodes for held in node.attribute for name in _names_inside(held)]
     return [name for node in nodes for name in node.input] + inner
-
-
-Step = tuple[
-    str, list[Any], dict[str, Any]
-]  # operator, inputs beside the running one (arrays become constants), attributes
-
-
-def _before(mean: tuple[float, ...], std: tuple[float, ...], name: str, channels_last: bool, element: int) -> list[Any]:
-    import onnx
-
-    scale = 1 / (np.float32(255) * np.array(std, np.float32))
-    shift = -np.array(mean, np.float32) / np.array(std, np.float32)
-    steps: list[Step] = [
-        ("Cast", [], {"to": onnx.TensorProto.FLOAT}),
-        ("Mul", [scale], {}),
-        ("Add", [shift], {}),
-    ]
-    if not channels_last:
-        steps.append(("Transpose", [], {"perm": [0, 3, 1, 2]}))
-    if element != onnx.TensorProto.FLOAT:
-        steps.append(("Cast", [], {"to": element}))
-    return _chain("before", steps, "pixels", name)
-
-
-def _after(name: str, rank: int, encoder: Encoder) -> list[Any]:
-    import onnx
-
-    axes = np.array([2, 3], np.int64)
-    steps: list[Step] = [("Cast", [], {"to": onnx.TensorProto.FLOAT})]
-    if rank == 4 and encoder.pooling == "gem":
-        steps += [("Max", [np.float32(GEM_FLOOR)], {}), ("Pow", [np.float32(GEM_P)], {})]
-        steps += [("GlobalAveragePool", [], {}), ("Pow", [np.float32(1 / GEM_P)], {}), ("Squeeze", [axes], {})]
-    elif rank == 4:
-        steps += [
-            ("GlobalMaxPool" if encoder.pooling == "max" else "GlobalAveragePool", [], {}),
-            ("Squeeze", [axes], {}),
-        ]
-    elif encoder.pooling != "avg":
-        raise UserError.option(
-            "pooling", encoder.pooling, f"'{name}' of {encoder.backbone.weights} is pooled already; use avg"
-        )
-    pooled = PREFIX + "pooled"
-    nodes = _chain("after", steps, name, pooled)
-    square, norm = PREFIX + "square", PREFIX + "norm"
-    nodes.append(onnx.helper.make_node("Mul", [pooled, pooled], [square]))
-    rows: list[Step] = [
-        ("ReduceSum", [np.array([1], np.int64)], {"keepdims": 1}),
-        ("Sqrt", [], {}),
-        ("Max", [np.float32(NORM_FLOOR)], {}),
-    ]
-    nodes += _chain("norm", rows, square, norm)
-    return [*nodes, onnx.helper.make_node("Div", [pooled, norm], ["embedding"])]
-
-
-def _chain(word: str, steps: list[Step], source: str, target: str) -> list[Any]:
-    """Nodes and constants that lead from one tensor through ``steps`` to another."""
-    import onnx
-
-    made: list[Any] = []
-    for index, (operator, constants, attributes) in enumerate(steps):
-        names = []
-        for value in constants:
-            names.append(f"{PREFIX}{word}_{index}_constant")
-            made.append(onnx.numpy_helper.from_array(np.asarray(value), names[-1]))
-        result = target if index == len(steps) - 1 else f"{PREFIX}{word}_{index}"
-        made.append(onnx.helper.make_node(operator, [source, *names], [result], **attributes))
-        source = result
-    return made
 
 
 def _add(graph: onnx.GraphProto, made: list[Any], *, first: bool) -> None:
