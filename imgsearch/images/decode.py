@@ -11,6 +11,7 @@ Whatever is wrong with a file becomes ``ImageError``; a part of a picture is nev
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -140,17 +141,36 @@ def _image_errors(content: bytes | memoryview, format: str) -> Iterator[None]:
         raise
     except MemoryError:
         raise ImageError(OUT_OF_MEMORY, f"the {format} image does not fit into memory") from None
-    except Image.DecompressionBombError as error:
-        raise ImageError(TOO_MANY_PIXELS, str(error)) from None
+    except Image.DecompressionBombError:
+        raise ImageError(TOO_MANY_PIXELS, f"{format}: more pixels than Pillow allows") from None
     except NotImplementedError as error:
-        raise ImageError(UNSUPPORTED, f"{format}: {error}") from None
+        raise ImageError(UNSUPPORTED, f"{format}: {remark(error)}") from None
     except Exception as error:
         reason = _reason(error)
         if reason == DECODE_ERROR and ends_early(bytes(content), format):
             reason = TRUNCATED
-        raise ImageError(reason, f"{format}: {str(error) or type(error).__name__}") from None
+        raise ImageError(reason, f"{format}: {remark(error)}") from None
 
 
+def remark(error: Exception) -> str:
+    """What a decoder says of a file, cut where it may begin to quote the file's bytes; else the error's type.
+
+    >>> remark(SyntaxError("broken PNG file (chunk b'root:x:0')"))
+    'broken PNG file'
+    >>> remark(ValueError(b"Token too long found in data: root"))
+    'Token too long found in data'
+    >>> remark(KeyError("root"))
+    'KeyError'
+    """
+    text = error.args[0] if error.args else ""
+    if isinstance(text, bytes):
+        text = text.decode("ascii", "replace")
+    own = isinstance(text, str) and isinstance(error, OSError | ValueError | SyntaxError | EOFError | RuntimeError)
+    text = _QUOTES.split(text)[0].strip() if own and not isinstance(error, UnicodeError) else ""
+    return text if len(text) > 3 else type(error).__name__
+
+
+_QUOTES = re.compile(r"""[:(\['"\n]|\bb['"]""")
 _SIGNS = (
     (TRUNCATED, ("truncated", "unexpected end", "not enough", "unexpectedly", "end of file")),
     (UNSUPPORTED, ("unsupported", "not supported", "unknown pixel mode", "unknown compression")),

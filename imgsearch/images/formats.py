@@ -123,7 +123,7 @@ def sniff(content: bytes | memoryview) -> str:
     for signature, name in _UNREAD:
         if head.startswith(signature):
             raise ImageError(UNSUPPORTED, f"{name} files are not read")
-    raise ImageError(NOT_AN_IMAGE, f"no known image format begins with {head[:8]!r}")
+    raise ImageError(NOT_AN_IMAGE, "its first bytes are those of no known image format")
 
 
 def open_image(fp: DeadlineFile, format: str, max_pixels: int) -> ImageFile.ImageFile:
@@ -269,6 +269,11 @@ _UNREAD = (
     (b"v/1\x01", "OpenEXR"),
     (b"SIMPLE  =", "FITS"),
 )
+_ISO_BRANDS = {
+    b"crx ": "a Canon raw photograph", b"isom": "an MP4 video", b"mp41": "an MP4 video", b"mp42": "an MP4 video",
+    b"avc1": "an MP4 video", b"M4V ": "an MP4 video", b"3gp4": "a 3GP video", b"3gp5": "a 3GP video",
+    b"qt  ": "a QuickTime video", b"jp2 ": "a JPEG 2000 picture", b"M4A ": "MP4 sound",
+}  # fmt: skip
 
 
 def _iso_format(head: bytes) -> str:
@@ -278,7 +283,8 @@ def _iso_format(head: bytes) -> str:
         return "AVIF"
     if brands & {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}:
         return "HEIF"
-    raise ImageError(UNSUPPORTED, f"the file is ISO media of brand {head[8:12]!r}: a video or a raw photograph")
+    name = _ISO_BRANDS.get(head[8:12], "a video or a raw photograph")
+    raise ImageError(UNSUPPORTED, f"the file is ISO media: {name}")
 
 
 def _opener(format: str) -> Callable[[DeadlineFile], ImageFile.ImageFile]:

@@ -52,3 +52,30 @@ def test_damage_is_seeded_and_changes_the_file() -> None:
         assert made[0] == made[1]
     assert sum(damaged(content, other, random.Random(n)) != content for n in range(100)) > 95
     assert all(kind(b"", b"", random.Random(0)) is not None for kind in KINDS)
+
+
+SECRET = b"root:x:0:Q7wZ"
+
+
+def quoted(content: bytes) -> str | None:
+    """The detail of a refusal where it holds four bytes of ``SECRET``."""
+    try:
+        decode(content, (32, 32), LIMITS)
+    except ImageError as error:
+        pieces = [SECRET[i : i + 4].decode() for i in range(len(SECRET) - 3)]
+        return error.detail if any(piece in error.detail for piece in pieces) else None
+    return None
+
+
+@pytest.mark.parametrize("kind", sorted(files()))
+def test_a_detail_never_quotes_the_file(kind: str) -> None:
+    content = files()[kind]
+    spots = sorted({*range(min(len(content), 80)), len(content) // 2})
+    told = {quoted(content[:at] + SECRET + content[at + len(SECRET) :]) for at in spots}
+    told |= {quoted(content[:at] + SECRET) for at in spots}
+    assert told == {None}
+
+
+def test_text_behind_any_signature_is_not_quoted() -> None:
+    heads = [b"", b"P1\n", b"P2\n", b"P3 1 1 255 ", b"P6\n", b"\0\0\0\x20ftyp", b"II*\0", b"BM", b"\x89PNG\r\n\x1a\n"]
+    assert {quoted(head + SECRET * 4) for head in heads} == {None}
