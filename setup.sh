@@ -8,6 +8,11 @@ VENV="$ROOT/.venv"
 CACHE="$ROOT/.cache"
 UV_VERSION=0.13.9
 DELTA_VERSION=4.4.0
+# What uv.lock brings, to download and on disk (Linux, x86_64); tests/test_setup.py adds the lock up.
+SIZE_RUN="0.7 GB to download, 1.4 GB on disk, most of it Spark"
+SIZE_TORCH="3.0 GB to download, 5.4 GB on disk: torch, torchvision and CUDA"
+SIZE_DEV="3.8 GB to download, 7 GB on disk, most of it torch and CUDA"
+export IMGSEARCH_SETUP="$ROOT/setup.sh"
 
 fail() { printf '%s\n' "$*" >&2; exit 2; }
 say() { printf '%s\n' "$*" >&2; }
@@ -59,19 +64,45 @@ find_uv() {  # prints a uv; brings one from PyPI where there is none
 
 stamp_of() { cat "$ROOT/uv.lock" "$ROOT/pyproject.toml" "$ROOT/setup.sh" | cksum; }
 
-setup_python() {  # run | dev
-    local stamp="$VENV/.stamp-$1" wanted groups=(--no-default-groups) uv python
-    wanted="$(stamp_of) $ROOT"
-    if [ -x "$VENV/bin/python" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then return; fi
-    [ "$1" = dev ] && groups=(--group dev)
+sync() {  # sync STAMP WHAT [uv options]: the locked packages into .venv, with uv's own progress
+    local stamp="$VENV/.stamp-$1" expected uv python what="$2"
+    expected="$(stamp_of) $ROOT"
+    if [ -x "$VENV/bin/python" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$expected" ]; then return; fi
+    shift 2
     # uv makes the environment anew when it is asked for another interpreter than the one it has
     if [ -x "$VENV/bin/python" ]; then python="$VENV/bin/python"; else python="$(find_python)"; fi
     uv="$(find_uv)"
-    say "setup: installing the locked environment into .venv (once; about 7 GB, most of it torch)"
+    say "setup: $what (once)"
     # Compiled at once: every Python worker imports pandas, pyspark and more, and not all may write their bytecode down.
-    UV_PYTHON_DOWNLOADS=never "$uv" sync --project "$ROOT" --frozen --inexact --quiet --compile-bytecode \
-        --python "$python" "${groups[@]}" || fail "uv could not install the environment of uv.lock; is PyPI reachable from here? (see the lines above)"
-    printf '%s' "$wanted" | tee "$VENV/.stamp-run" >"$stamp"  # what development needs includes what a run needs
+    UV_PYTHON_DOWNLOADS=never uv_with_progress "$uv" sync --project "$ROOT" --frozen --inexact --compile-bytecode \
+        --python "$python" --no-default-groups --extra spark "$@" ||
+        fail "uv could not install the environment of uv.lock; is PyPI reachable from here? (see the lines above)"
+    printf '%s' "$expected" >"$stamp"
+}
+
+uv_with_progress() {  # on a terminal uv draws its bars; elsewhere its lines, without the list of every package
+    if [ -t 2 ]; then "$@" >&2; else "$@" 2>&1 | { grep -v '^ [+~-] ' || true; } >&2; fi
+}
+
+setup_python() {  # run | dev
+    local extra stamp
+    if [ "$1" = dev ]; then
+        sync dev "installing what development needs into .venv: $SIZE_DEV" --extra torch --group dev
+        cp "$VENV/.stamp-dev" "$VENV/.stamp-run"; cp "$VENV/.stamp-dev" "$VENV/.stamp-extra-torch"
+    else
+        sync run "installing the locked environment into .venv: $SIZE_RUN"
+    fi
+    for stamp in "$VENV"/.stamp-extra-*; do  # extras follow the lock too
+        [ -f "$stamp" ] || continue
+        extra="${stamp##*.stamp-extra-}"
+        sync "extra-$extra" "bringing the extra '$extra' up to date" --extra "$extra"
+    done
+}
+
+setup_extra() {  # setup_extra NAME WHY
+    local size=""
+    case "$1" in torch | timm) size=": $SIZE_TORCH" ;; esac
+    sync "extra-$1" "$2; installing the extra '$1' into .venv$size" --extra "$1"
 }
 
 setup_jars() {
@@ -92,7 +123,8 @@ setup_jars() {
 }
 
 if [ "${BASH_SOURCE[0]}" = "$0" ]; then
-    check_java
-    setup_python "${1:-run}"
-    setup_jars
+    case "${1:-run}" in
+        extra) setup_extra "$2" "${3:-it was asked for}" ;;
+        *) check_java; setup_python "${1:-run}"; setup_jars ;;
+    esac
 fi

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import importlib.util
 import json
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -17,6 +16,7 @@ from typing import Any
 
 from imgsearch.encoders import quantization
 from imgsearch.encoders.backbone import Backbone, Preprocessing
+from imgsearch.encoders.extras import require
 from imgsearch.encoders.sources import find_source, list_encoders
 from imgsearch.errors import UserError
 
@@ -99,8 +99,8 @@ def resolve(
         )
     if precision == "int8" and runtime != "onnx":
         raise UserError.option("precision", precision, f"is ONNX Runtime's; leave out runtime {runtime}")
-    if importlib.util.find_spec(RUNTIMES[runtime]) is None:
-        raise UserError.option("precision", precision, f"runs in {runtime}, not installed: uv sync --extra {runtime}")
+    if runtime != "onnx":
+        require(runtime, f"--precision {precision}" if precision == "bf16" else f"runtime {runtime}")
     source = find_source(name)
     family = source.backbone.family
     packages = [RUNTIMES[runtime], "pillow", *filter(None, [ARCHITECTURE_PACKAGES.get(family)])]

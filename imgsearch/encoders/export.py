@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from imgsearch.encoders.encoder import Encoder
+from imgsearch.encoders.extras import require
 from imgsearch.encoders.graph_ends import INPUT, OUTPUT
 from imgsearch.encoders.lite import lite_graph
 from imgsearch.encoders.networks import embedding_network
@@ -53,6 +54,7 @@ def export_graph(encoder: Encoder, pictures: Pixels | None = None) -> bytes:
     if graph is not None:
         _check(encoder, graph, None)
         return graph
+    require("timm" if encoder.backbone.family == "timm" else "torch", f"encoder {encoder.name}")
     with _quiet():
         network = embedding_network(encoder.backbone, encoder.preprocessing, encoder.pooling)
         if encoder.runtime != "torch":

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imgsearch.encoders.encoder import Encoder
+from imgsearch.encoders.extras import how_to_get
 from imgsearch.errors import UserError
 from imgsearch.vectors import Matrix
 
@@ -83,9 +84,7 @@ def _openvino(graph: bytes, encoder: Encoder, n_threads: int) -> Any:
     try:
         import openvino
     except ImportError:
-        raise UserError(
-            f"encoder {encoder.encoder_id}: needs OpenVINO on every worker: uv sync --extra openvino"
-        ) from None
+        raise UserError(f"on a worker, {how_to_get('openvino', f'encoder {encoder.encoder_id}')}") from None
     core = openvino.Core()
     hint = {"float32": "f32", "bf16": "bf16"}[encoder.precision]
     settings = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": n_threads, "NUM_STREAMS": 1}

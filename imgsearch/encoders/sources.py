@@ -10,6 +10,7 @@ from typing import NamedTuple
 from imgsearch.encoders import torchvision_networks as torchvision
 from imgsearch.encoders import weights as files
 from imgsearch.encoders.backbone import Backbone, Family, Preprocessing, Source
+from imgsearch.encoders.extras import missing, require
 from imgsearch.encoders.sidecar import Sidecar, read_sidecar
 from imgsearch.errors import UserError, did_you_mean
 
@@ -57,10 +58,11 @@ def list_encoders() -> list[Listed]:
     listed = []
     for name, lite in LITES.items():
         there = importlib.util.find_spec(_lite_package(name)) is not None
-        listed.append(Listed(name, LITE_DIM, "offline" if there else "needs `uv sync --extra lite`", lite.note))
+        listed.append(Listed(name, LITE_DIM, "offline" if there else "download", lite.note))
+    torch = not missing("torch")
     for name, entries in torchvision.networks().items():
         for entry in entries:
-            there = files.hub_path(entry.file).exists()
+            there = torch and files.hub_path(entry.file).exists()
             shown = name if entry.default else f"{name}:{entry.weights}"
             note = f"torchvision {entry.weights}, {entry.crop} px"
             listed.append(Listed(shown, entry.dim, "offline" if there else "download", note))
@@ -72,9 +74,11 @@ def _lite_package(name: str) -> str:
 
 
 def _lite(name: str) -> Source:
+    if importlib.util.find_spec(_lite_package(name)) is None:
+        require("lite", f"encoder {name}")
     package = importlib.util.find_spec(_lite_package(name))
     if package is None or not package.submodule_search_locations:
-        raise UserError(f"encoder {name}: its weights are not installed; uv sync --extra lite")
+        raise UserError(f"encoder {name}: the package {_lite_package(name)} is broken; install it again")
     found = sorted(Path(package.submodule_search_locations[0], "models").glob("*.pth"))
     if not found:
         raise UserError(f"encoder {name}: no weights inside the package {_lite_package(name)}; install it again")
@@ -94,6 +98,7 @@ def _torchvision(name: str) -> Source:
             f"unknown encoder {name!r}{near}; `./spark-submit.sh encoders` lists them, and a file's path does too"
         )
     entry = torchvision.network(architecture, chosen or None)
+    require("torch", f"encoder {name}")
     path, sha256 = files.published(entry.file)
     return Source(
         Backbone("torchvision", architecture, str(path), sha256, entry.last_layer, entry.pool_layer),
@@ -136,6 +141,7 @@ def _state_dict(path: Path, said: Sidecar) -> Source:
             pool_layer="_avg_pooling", dim=LITE_DIM,
         )  # fmt: skip
     elif architecture in torchvision.networks():
+        require("torch", f"encoder {path}")
         defaults = _published_sidecar(torchvision.network(architecture))
     else:
         raise UserError.unknown(
@@ -156,6 +162,7 @@ def _measured(path: Path, backbone: Backbone, said: Sidecar) -> Source:
     if said.dim is None:
         from imgsearch.encoders.networks import measure_dim
 
+        require("torch", f"encoder {path}")
         return Source(backbone, preprocessing, measure_dim(backbone, preprocessing))
     return Source(backbone, preprocessing, said.dim)
 
@@ -178,8 +185,7 @@ def _onnx(path: Path, said: Sidecar) -> Source:
 
 
 def _timm(name: str) -> Source:
-    if importlib.util.find_spec("timm") is None:
-        raise UserError(f"encoder {name}: needs timm, which is not installed: uv sync --extra timm")
+    require("timm", f"encoder {name}")
     from imgsearch.encoders.networks import timm_source
 
     return timm_source(name)

