@@ -1,0 +1,63 @@
+"""Names for the columns that come with an input: of its folders, or of its table. One rule for both.
+
+Characters that Parquet or SQL stumble over become ``_``. A name that our own tables use, or that later stages add
+beside it, gets ``meta_`` before it. Names that differ in nothing but case, or have become equal, are numbered.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from imgsearch.tables import (
+    DUPLICATES,
+    EMBEDDINGS,
+    GROUP_MATCHES,
+    IMAGE_LABELS,
+    IMAGES,
+    MATCHES,
+    MEMBERS,
+    QUARANTINE,
+    VECTORS,
+)
+
+MAX_LENGTH = 100
+_JOINED = (IMAGES, EMBEDDINGS, VECTORS, MEMBERS, IMAGE_LABELS, MATCHES, GROUP_MATCHES, DUPLICATES, QUARANTINE)
+_EXPORTED = (
+    "content", "n_rows", "n_paths", "cluster_score", "label_confidence", "label_origin", "map_x", "map_y", "x", "y",
+    "image_key", "longer_side", "thumbnail", "distinct", "query_row",
+)  # fmt: skip
+#: What a carried column may not be called.
+RESERVED = frozenset(column for spec in _JOINED for column in spec.columns) | frozenset(_EXPORTED)
+
+
+def free_names(names: Iterable[str], taken: Iterable[str] = ()) -> dict[str, str]:
+    """A column's name for each of ``names``, in their order; all differ in more than case, also from ``taken``.
+
+    >>> free_names(["cam.model", "width", "Site", "site", "visit date", "visit_date"])
+    {'cam.model': 'cam_model', 'width': 'meta_width', 'Site': 'Site', 'site': 'site_2', 'visit date': 'visit_date', \
+'visit_date': 'visit_date_2'}
+    """
+    used = {name.casefold() for name in taken}
+    result: dict[str, str] = {}
+    for name in names:
+        base = column_name(name)
+        free, number = base, 1
+        while free.casefold() in used:
+            number += 1
+            free = f"{base[: MAX_LENGTH - 4]}_{number}"
+        used.add(free.casefold())
+        result[name] = free
+    return result
+
+
+def column_name(name: str) -> str:
+    """A name that every Delta table takes and that is not ours.
+
+    >>> column_name("visit date (UTC)"), column_name("_file"), column_name(""), column_name("Score")
+    ('visit_date__UTC_', 'meta_file', 'meta_', 'meta_score')
+    """
+    plain = re.sub(r"[^\w\-+$%&@#!?°€/]", "_", name)[:MAX_LENGTH]
+    if plain.casefold() in RESERVED or plain.startswith("_") or not plain:
+        return f"meta_{plain.lower().lstrip('_')}"
+    return plain
