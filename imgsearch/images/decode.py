@@ -7,28 +7,35 @@ twice the input), everything by whole factors (box averages, to no less than fou
 least 0.998, where changing every sixth value by one level costs more (0.991); JPEG 4 to 6 times faster.
 
 Whatever is wrong with a file becomes ``ImageError``; a part of a picture is never returned as a picture.
+
+This is the one decoder of the product (network, augmentation, queries, thumbnails), and ``DecodeLimits`` hold for each.
+Most decoders read as they go and stop at a deadline between two reads. What may fill much memory, or take long in one
+call, is decoded in a child process (``lake/isolation.py``) that the system stops: 10 ms where decoding takes hundreds.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, JpegImagePlugin, TiffImagePlugin
 
 from imgsearch.errors import ImageError
+from imgsearch.images.costs import IN_PROCESS, Cost, cost_of
 from imgsearch.images.formats import (
     DECODE_ERROR,
-    OUT_OF_MEMORY,
     TOO_MANY_PIXELS,
     TRUNCATED,
     UNSUPPORTED,
     DeadlineFile,
     DecodeLimits,
     Header,
+    check_canvas,
+    checked,
     header_of,
     no_pillow_limit,
     open_image,
@@ -36,9 +43,10 @@ from imgsearch.images.formats import (
     sniff,
 )
 from imgsearch.images.jpeg import decode_reduced, lost_tail
-from imgsearch.images.pixels import to_8bit
-from imgsearch.images.placement import ACROSS, centre_crop, placed, squash
+from imgsearch.images.pixels import reduced_to_8bit
+from imgsearch.images.placement import ACROSS, Placement, centre_crop, placed, squash
 from imgsearch.images.truncation import ends_early
+from imgsearch.lake.isolation import OUT_OF_MEMORY, isolated
 
 __all__ = ["DecodeLimits", "Header", "ImageError", "decode", "read_header"]
 
@@ -54,7 +62,7 @@ def read_header(content: bytes | memoryview, limits: DecodeLimits | None = None)
     limits = limits or DecodeLimits()
     format = sniff(content)
     with _image_errors(content, format):
-        return header_of(open_image(DeadlineFile(content, limits.seconds), format, limits.max_pixels), format)
+        return header_of(open_image(DeadlineFile(content, limits.seconds), format, limits), format)
 
 
 def decode(
@@ -72,43 +80,100 @@ def decode(
     recipe for classification). Raises ``ImageError`` for whatever is wrong with the file (``formats.REASONS``) and
     ``ValueError`` for a request that makes no sense.
     """
-    limits = limits or DecodeLimits()
-    filter = _resampling(resample)
+    request = _Request(size, limits or DecodeLimits(), _resampling(resample), fit, resize_to)
     _check_fit(size, fit, resize_to)
     format = sniff(content)
-    fp = DeadlineFile(content, limits.seconds)
+    fp = DeadlineFile(content, request.limits.seconds)
     with _image_errors(content, format):
-        im = open_image(fp, format, limits.max_pixels)
-        turn = orientation(im)
-        header = header_of(im, format)
-        placement = squash(size)
-        if fit == "crop" and resize_to is not None:
-            placement = centre_crop((header.width, header.height), size, resize_to)
-        pixels, part = _load(im, placement.whole[::-1] if turn in ACROSS else placement.whole, fp)
-        out = placed(pixels, part, turn, placement, filter).convert("RGB")
-        fp.check()
-        return np.array(out)
+        if format == "WEBP" and _apart(check_canvas(fp.getvalue(), request.limits)):
+            return _in_child(fp, format, request, lambda: _pixels(_opened(fp, format, request), fp))
+        picture = _opened(fp, format, request)
+        if _apart(picture.cost):
+            return _in_child(fp, format, request, lambda: _pixels(picture, fp))
+        return _pixels(picture, fp)
 
 
-def _load(
-    im: ImageFile.ImageFile, wanted: tuple[int, int], fp: DeadlineFile
-) -> tuple[Image.Image, tuple[float, float]]:
-    """Pixels of ``im``, grey or RGB, not turned yet, reduced to no less than ``wanted`` (width, height) and a gap.
+class _Request(NamedTuple):
+    """What ``decode`` was asked for."""
+
+    size: tuple[int, int]
+    limits: DecodeLimits
+    filter: Image.Resampling
+    fit: str
+    resize_to: int | None
+
+
+class _Picture(NamedTuple):
+    """An opened image, and what is to become of it. ``part``: its (width, height) in what the decoder gives."""
+
+    im: ImageFile.ImageFile
+    part: tuple[float, float]
+    turn: Image.Transpose | None
+    placement: Placement
+    filter: Image.Resampling
+    cost: Cost
+
+    @property
+    def whole(self) -> tuple[int, int]:
+        """(width, height) that the picture is scaled to, as it is stored."""
+        return self.placement.whole[::-1] if self.turn in ACROSS else self.placement.whole
+
+
+def _opened(fp: DeadlineFile, format: str, request: _Request) -> _Picture:
+    im = open_image(fp, format, request.limits)
+    turn = orientation(im)
+    header = header_of(im, format)
+    placement = squash(request.size)
+    if request.fit == "crop" and request.resize_to is not None:
+        placement = centre_crop((header.width, header.height), request.size, request.resize_to)
+    whole = placement.whole[::-1] if turn in ACROSS else placement.whole
+    part = decode_reduced(im, whole) if isinstance(im, JpegImagePlugin.JpegImageFile) else im.size
+    content = fp.getvalue()
+    cost = cost_of(im, format, content, request.limits.seconds)
+    checked(cost, format, (header.width, header.height), content, request.limits)
+    return _Picture(im, part, turn, placement, request.filter, cost)
+
+
+def _apart(cost: Cost) -> bool:
+    return cost.slow or cost.most > IN_PROCESS
+
+
+def _in_child(
+    fp: DeadlineFile, format: str, request: _Request, work: Callable[[], NDArray[np.uint8]]
+) -> NDArray[np.uint8]:
+    """``work`` in a child process, whose errors are ``ImageError`` already."""
+    content = fp.getvalue()
+
+    def guarded() -> NDArray[np.uint8]:
+        fp.restart()
+        with _image_errors(content, format):
+            return work()
+
+    return isolated(guarded, request.limits.seconds, request.limits.memory - len(content))
+
+
+def _pixels(picture: _Picture, fp: DeadlineFile) -> NDArray[np.uint8]:
+    """The decoded picture as the network takes it."""
+    pixels, part = _load(picture, fp)
+    out = placed(pixels, part, picture.turn, picture.placement, picture.filter).convert("RGB")
+    fp.check()
+    return np.array(out)
+
+
+def _load(picture: _Picture, fp: DeadlineFile) -> tuple[Image.Image, tuple[float, float]]:
+    """Pixels, grey or RGB, not turned yet, reduced to no less than what is wanted and a gap.
 
     Also returns the (width, height) of the picture in them.
     """
-    width, height = decode_reduced(im, wanted) if isinstance(im, JpegImagePlugin.JpegImageFile) else im.size
+    im, (width, height), whole = picture.im, picture.part, picture.whole
     inverted = isinstance(im, TiffImagePlugin.TiffImageFile) and im.tag_v2.get(262) == 0
     with no_pillow_limit():
         im.load()
     fp.check()
     if isinstance(im, JpegImagePlugin.JpegImageFile) and lost_tail(im, fp):
         raise ImageError(TRUNCATED, "JPEG: the data end before the picture does")
-    pixels = im if im.mode == "CMYK" else to_8bit(im, inverted)
-    across, down = _factor(pixels.width, wanted[0]), _factor(pixels.height, wanted[1])
-    if (across, down) != (1, 1):
-        pixels = pixels.reduce((across, down))
-    return to_8bit(pixels), (width / across, height / down)
+    across, down = _factor(im.width, whole[0]), _factor(im.height, whole[1])
+    return reduced_to_8bit(im, (across, down), inverted), (width / across, height / down)
 
 
 def _factor(have: int, wanted: int) -> int:
@@ -172,6 +237,7 @@ def remark(error: Exception) -> str:
 
 _QUOTES = re.compile(r"""[:(\['"\n]|\bb['"]""")
 _SIGNS = (
+    (OUT_OF_MEMORY, ("out of memory", "memory error", "cannot allocate")),
     (TRUNCATED, ("truncated", "unexpected end", "not enough", "unexpectedly", "end of file")),
     (UNSUPPORTED, ("unsupported", "not supported", "unknown pixel mode", "unknown compression")),
 )

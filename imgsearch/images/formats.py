@@ -11,7 +11,7 @@ import ctypes
 import functools
 import importlib
 import io
-import struct
+import os
 import threading
 import time
 import warnings
@@ -35,24 +35,24 @@ from PIL import (
 )
 
 from imgsearch.errors import ImageError
+from imgsearch.images.costs import Cost, canvas_cost, tile_size, webp_canvas
 from imgsearch.images.placement import ACROSS
+from imgsearch.lake.isolation import KILLED_WORKER, OUT_OF_MEMORY, TIMEOUT, WALL
 
 EMPTY: Final = "empty"
 NOT_AN_IMAGE: Final = "not_an_image"
 UNSUPPORTED: Final = "unsupported"
 TRUNCATED: Final = "truncated"
 TOO_MANY_PIXELS: Final = "too_many_pixels"
-TIMEOUT: Final = "timeout"
-OUT_OF_MEMORY: Final = "out_of_memory"
 DECODE_ERROR: Final = "decode_error"
-REASONS: Final = (EMPTY, NOT_AN_IMAGE, UNSUPPORTED, TRUNCATED, TOO_MANY_PIXELS, TIMEOUT, OUT_OF_MEMORY, DECODE_ERROR)
+REASONS: Final = (
+    EMPTY, NOT_AN_IMAGE, UNSUPPORTED, TRUNCATED, TOO_MANY_PIXELS, TIMEOUT, OUT_OF_MEMORY, DECODE_ERROR, KILLED_WORKER,
+)  # fmt: skip
 
 # Remarks of Pillow's about damaged metadata do not concern the pixels, and would be errors under `python -W error`.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
-# Decoders that take a whole file in one call and cannot be stopped: what they manage at least, on a slow core.
-_PIXELS_A_SECOND = {"WEBP": 10e6, "AVIF": 10e6, "HEIF": 10e6, "TIFF": 10e6}
 # A few bytes of a progressive JPEG can mean another pass over the whole image; small reads keep the deadline in sight.
 PROGRESSIVE_BLOCK: Final = 2048
 
@@ -68,22 +68,35 @@ class Header:
 
 @dataclass(frozen=True)
 class DecodeLimits:
-    """What one image may cost: ``max_pixels`` by its header, ``seconds`` of decoding."""
+    """What one image may cost.
+
+    ``max_pixels`` and ``memory`` (bytes beside what the worker holds: decoder, pixels and the file itself) are asked of
+    the header; ``seconds`` is CPU time of the decode. Where a worker has ``memory`` to spare, every accepted image
+    decodes; the network and 640 MiB are within the 1 GB that docs/clusters.md asks for.
+    """
 
     max_pixels: int = 200_000_000
     seconds: float = 20.0
+    memory: int = 640 << 20
 
 
 class DeadlineFile(io.BytesIO):
     """Bytes that can be read until a deadline: Pillow's decoders read as they go, so each read is a place to stop.
 
-    It works in any thread, where a signal would not. Raises ``ImageError('timeout')`` from ``read``.
+    ``seconds`` are CPU time of this thread, because a loaded machine says nothing about the image; by the clock it is
+    ``WALL`` times that. It works in any thread, where a signal would not. Raises ``ImageError('timeout')`` from
+    ``read``.
     """
 
     def __init__(self, content: bytes | memoryview, seconds: float) -> None:
         super().__init__(content)
         self.seconds = seconds
-        self.deadline = time.monotonic() + seconds
+        self.restart()
+
+    def restart(self) -> None:
+        """All of the time again: for a child process, whose CPU time begins at zero."""
+        self.deadline = time.thread_time() + self.seconds
+        self.wall_deadline = time.monotonic() + WALL * self.seconds
 
     def read(self, size: int | None = -1, /) -> bytes:
         """As ``BytesIO.read``, while there is time."""
@@ -93,12 +106,12 @@ class DeadlineFile(io.BytesIO):
     def again(self, content: bytes) -> DeadlineFile:
         """Other bytes under the same deadline."""
         file = DeadlineFile(content, self.seconds)
-        file.deadline = self.deadline
+        file.deadline, file.wall_deadline = self.deadline, self.wall_deadline
         return file
 
     def check(self) -> None:
         """Raises ``ImageError('timeout')`` when the deadline has passed."""
-        if time.monotonic() > self.deadline:
+        if time.thread_time() > self.deadline or time.monotonic() > self.wall_deadline:
             raise ImageError(TIMEOUT, f"not decoded within {self.seconds:g} s")
 
 
@@ -126,26 +139,42 @@ def sniff(content: bytes | memoryview) -> str:
     raise ImageError(NOT_AN_IMAGE, "its first bytes are those of no known image format")
 
 
-def open_image(fp: DeadlineFile, format: str, max_pixels: int) -> ImageFile.ImageFile:
+def open_image(fp: DeadlineFile, format: str, limits: DecodeLimits) -> ImageFile.ImageFile:
     """The file as a Pillow image whose pixels are not decoded yet.
 
-    Raises ``ImageError('too_many_pixels')`` by the header, ``ImageError('timeout')`` for an image so large that a
-    decoder which cannot be stopped half-way may miss the deadline, and whatever Pillow raises for a damaged header.
+    Raises ``ImageError('too_many_pixels')`` by the header: for more pixels than ``limits`` has, and for a decoder that
+    would fill more memory; and whatever Pillow raises for a damaged header.
     """
     if format == "TIFF":
         quiet_libtiff()
     if format == "WEBP":  # the one reader that allocates its canvas on opening
-        _check_size("canvas", _webp_canvas(fp.getvalue()), max_pixels)
+        check_canvas(fp.getvalue(), limits)
     with no_pillow_limit():
         im = _opener(format)(fp)
     if "progressive" in im.info:
         im.decodermaxblock = PROGRESSIVE_BLOCK
-    _check_size("image", im.size, max_pixels)
-    _check_size("tile", _tile_size(im), max_pixels)
-    rate = _PIXELS_A_SECOND.get(format)
-    if rate is not None and im.width * im.height > rate * fp.seconds and not _stoppable(im):
-        raise ImageError(TIMEOUT, f"{im.width} x {im.height} {format} cannot be sure to decode in {fp.seconds:g} s")
+    _check_size("image", im.size, limits.max_pixels)
+    _check_size("tile", tile_size(im), limits.max_pixels)
     return im
+
+
+def check_canvas(content: bytes, limits: DecodeLimits) -> Cost:
+    """The cost of a WebP file before it is opened. Raises ``ImageError('too_many_pixels')``."""
+    size = webp_canvas(content)
+    _check_size("canvas", size, limits.max_pixels)
+    return checked(canvas_cost("WEBP", size[0] * size[1], limits.seconds), "WEBP", size, content, limits)
+
+
+def checked(cost: Cost, format: str, size: tuple[int, int], content: bytes, limits: DecodeLimits) -> Cost:
+    """``cost``, if ``limits`` allow for it. Raises ``ImageError('too_many_pixels')``."""
+    n_bytes = cost.least + len(content)
+    if n_bytes > limits.memory:
+        raise ImageError(
+            TOO_MANY_PIXELS,
+            f"{format} of {size[0]} x {size[1]} takes {n_bytes / 1e6:,.0f} MB to decode, "
+            f"more than {limits.memory / 1e6:,.0f} MB",
+        )
+    return cost
 
 
 def _check_size(what: str, size: tuple[int, int], max_pixels: int) -> None:
@@ -154,32 +183,6 @@ def _check_size(what: str, size: tuple[int, int], max_pixels: int) -> None:
         raise ImageError(TOO_MANY_PIXELS, f"the {what} of {width} x {height} is more than {max_pixels:,} pixels")
     if width * height < 1:
         raise ImageError(DECODE_ERROR, f"the {what} is {width} x {height} pixels")
-
-
-def _stoppable(im: ImageFile.ImageFile) -> bool:
-    """An uncompressed TIFF, which Pillow reads piece by piece."""
-    return isinstance(im, TiffImagePlugin.TiffImageFile) and im.tile[0].codec_name == "raw"
-
-
-def _webp_canvas(content: bytes) -> tuple[int, int]:
-    """(width, height) by the first chunk of a WebP file (RFC 9649); 1 x 1 where the reader is to find the fault."""
-    kind = content[12:16]
-    if kind == b"VP8X" and len(content) >= 30:
-        return int.from_bytes(content[24:27], "little") + 1, int.from_bytes(content[27:30], "little") + 1
-    if kind == b"VP8L" and len(content) >= 25:
-        bits = int.from_bytes(content[21:25], "little")
-        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-    if kind == b"VP8 " and len(content) >= 30:
-        width, height = struct.unpack_from("<HH", content, 26)
-        return max(1, width & 0x3FFF), max(1, height & 0x3FFF)
-    return 1, 1
-
-
-def _tile_size(im: ImageFile.ImageFile) -> tuple[int, int]:
-    """What the decoder allocates beside the image: a TIFF's tile, which may be larger than the image is."""
-    if not isinstance(im, TiffImagePlugin.TiffImageFile):
-        return 1, 1
-    return int(im.tag_v2.get(322, 1)), int(im.tag_v2.get(323, 1))
 
 
 def orientation(im: ImageFile.ImageFile) -> Image.Transpose | None:
@@ -230,7 +233,14 @@ def no_pillow_limit() -> Iterator[None]:
                 Image.MAX_IMAGE_PIXELS = _limit_saved.pop()
 
 
+def _forget_holders() -> None:
+    """In a child process there is one thread, and it is in no block of another's."""
+    global _limit_lock
+    _limit_lock = threading.Lock()
+
+
 _limit_lock = threading.Lock()
+os.register_at_fork(after_in_child=_forget_holders)
 _limit_holders: list[None] = []
 _limit_saved: list[int | None] = []
 

@@ -6,6 +6,7 @@ import re
 import struct
 from collections.abc import Callable
 
+MOST_PARTS = 100_000  # chunks or boxes that are looked through; a file with more does not tell
 MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # ends entropy-coded data: neither stuffing nor a restart
 
 
@@ -20,22 +21,29 @@ def ends_early(content: bytes, format: str) -> bool:
         return True
 
 
-def scan_end(content: bytes) -> int | None:
-    """Where the first scan of a JPEG ends: the offset of the marker after its data; ``None`` if there is no end."""
+def first_scan(content: bytes) -> int | None:
+    """Where the header of a JPEG's first scan stands: the offset of its marker; ``None`` if there is none."""
     at = 2
     while True:
-        if at + 4 > len(content):
+        at = content.find(b"\xff", at)
+        if at < 0 or at + 4 > len(content):
             return None
-        if content[at] != 0xFF:
-            at += 1
-        elif content[at + 1] in (0x01, 0xFF) or 0xD0 <= content[at + 1] <= 0xD8:
-            at += 1 if content[at + 1] == 0xFF else 2
+        marker = content[at + 1]
+        if marker == 0xDA:
+            return at
+        if marker in (0x01, 0xFF) or 0xD0 <= marker <= 0xD8:
+            at += 1 if marker == 0xFF else 2
         else:
-            marker = content[at + 1]
             at += 2 + int.from_bytes(content[at + 2 : at + 4], "big")
-            if marker == 0xDA:
-                found = MARKER.search(content, at)
-                return found.start() if found else None
+
+
+def scan_end(content: bytes) -> int | None:
+    """Where the first scan of a JPEG ends: the offset of the marker after its data; ``None`` if there is no end."""
+    at = first_scan(content)
+    if at is None:
+        return None
+    match = MARKER.search(content, at + 2 + int.from_bytes(content[at + 2 : at + 4], "big"))
+    return match.start() if match else None
 
 
 def _jpeg(content: bytes) -> bool:
@@ -45,11 +53,13 @@ def _jpeg(content: bytes) -> bool:
 
 def _png(content: bytes) -> bool:
     at = 8
-    while at + 12 <= len(content):
+    for _ in range(MOST_PARTS):
+        if at + 12 > len(content):
+            return True
         if content[at + 4 : at + 8] == b"IEND":
             return False
         at += 12 + int.from_bytes(content[at : at + 4], "big")
-    return True
+    return False
 
 
 def _gif(content: bytes) -> bool:
@@ -67,7 +77,9 @@ def _webp(content: bytes) -> bool:
 def _iso(content: bytes) -> bool:
     """Boxes (ISO/IEC 14496-12): 4 bytes of size, 4 of type; size 1 means a 64-bit size follows, 0 up to the end."""
     at = 0
-    while at < len(content):
+    for _ in range(MOST_PARTS):
+        if at >= len(content):
+            break
         size = struct.unpack_from(">I", content, at)[0]
         if size == 1:
             size = struct.unpack_from(">Q", content, at + 8)[0]

@@ -25,7 +25,7 @@ from imgsearch.lake.store import TableStore, absolute
 from imgsearch.projections.spaces import current_projection, vectors_of
 from imgsearch.report.data import MAX_CLUSTERS, MAX_QUERIES, OUTLIERS_PER_CLUSTER, PER_CLUSTER
 from imgsearch.report.page import ReportData, write_report
-from imgsearch.report.thumbnails import thumbnail
+from imgsearch.report.thumbnails import thumbnail_of
 from imgsearch.report.tsne import tsne_map
 from imgsearch.tables import (
     CLUSTER_CURVE,
@@ -139,9 +139,12 @@ def thumbnails(images: DataFrame) -> DataFrame:
     def shrink(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             small = []
-            for path, content in zip(batch.column("path"), batch.column("content"), strict=True):
+            for image_id, path, content in zip(
+                *(batch.column(c) for c in ("image_id", "path", "content")), strict=True
+            ):
                 try:
-                    small.append(thumbnail(content.as_py() if content.is_valid else read_local(path.as_py())))
+                    data = content.as_py() if content.is_valid else read_local(path.as_py())
+                    small.append(thumbnail_of(image_id.as_py(), data))
                 except Exception:  # a picture of a picture is never worth a failed export
                     small.append(None)
             yield pa.RecordBatch.from_arrays(

@@ -20,8 +20,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
-from support.image_files import files, picture, saved, turned
+from support.image_files import files, picture, saved, scan_bomb, turned
 
+from imgsearch.images import decode as decoding
 from imgsearch.images import formats
 from imgsearch.images.decode import DecodeLimits, Header, ImageError, decode, read_header
 from imgsearch.images.formats import DeadlineFile
@@ -196,9 +197,10 @@ def test_what_is_no_image() -> None:
     assert reason_of(b"\x89PNG\r\n\x1a\n") == "truncated"
 
 
-def png_claiming(width: int, height: int) -> bytes:
+def png_claiming(width: int, height: int, colour: int = 0) -> bytes:
     content = bytearray(saved(Image.new("L", (4, 4)), "PNG"))
     content[16:24] = struct.pack(">II", width, height)
+    content[25] = colour
     content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
     return bytes(content)
 
@@ -281,13 +283,6 @@ def test_pillows_limit_is_restored_by_the_last_thread(monkeypatch: pytest.Monkey
     assert Image.MAX_IMAGE_PIXELS == 12345
 
 
-def scan_bomb(n_scans: int) -> bytes:
-    """A progressive JPEG whose last scan is repeated: a few bytes each, a pass over all pixels each."""
-    content = saved(Image.new("L", (3000, 3000), 90), "JPEG", progressive=True)
-    start, end = content.rfind(b"\xff\xda"), content.rfind(b"\xff\xd9")
-    return content[:end] + content[start:end] * n_scans + content[end:]
-
-
 def test_a_decode_that_takes_too_long_is_stopped_in_any_thread() -> None:
     found: list[str] = []
     content = scan_bomb(5000)
@@ -301,7 +296,7 @@ def test_a_decode_that_takes_too_long_is_stopped_in_any_thread() -> None:
 
 @pytest.mark.parametrize("kind", ["jpeg", "png", "gif", "bmp", "bmp_rle", "ppm", "tiff"])
 def test_the_deadline_is_seen_while_reading(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A slow file: every read takes 30 ms, and the pixels alone take several reads."""
+    """A slow file: every read takes 30 ms, more than the limit by the clock, and the pixels alone take several."""
     reads = 0
 
     def slow(self: DeadlineFile, size: int | None = -1, /) -> bytes:
@@ -312,14 +307,48 @@ def test_the_deadline_is_seen_while_reading(kind: str, monkeypatch: pytest.Monke
         return io.BytesIO.read(self, size)
 
     monkeypatch.setattr(DeadlineFile, "read", slow)
-    assert reason_of(files()[kind], limits=DecodeLimits(seconds=0.02)) == "timeout"
+    assert reason_of(files()[kind], limits=DecodeLimits(seconds=0.002)) == "timeout"
     assert reads == 1
 
 
-def test_decoders_that_cannot_be_stopped_get_only_what_they_can_finish() -> None:
-    content = saved(Image.new("RGB", (2000, 1500)), "WEBP", lossless=True)
+def test_a_decoder_that_cannot_be_stopped_is_ended_with_its_process() -> None:
+    content = saved(Image.fromarray(picture(2000, 3000)), "WEBP", lossless=True, quality=0, method=0)
     assert decode(content, (8, 8), DecodeLimits(seconds=5)).shape == (8, 8, 3)
-    assert reason_of(content, limits=DecodeLimits(seconds=0.1)) == "timeout"
+    started = time.process_time()
+    assert reason_of(content, limits=DecodeLimits(seconds=0.05)) == "timeout"
+    assert time.process_time() - started < 0.2  # the work was another process's
+
+
+def test_time_is_counted_as_cpu_time() -> None:
+    """A machine that does other things meanwhile says nothing about the picture."""
+    fp = DeadlineFile(b"picture", 0.05)
+    time.sleep(0.1)
+    assert fp.read() == b"picture"
+    until = time.thread_time() + 0.06
+    while time.thread_time() < until:
+        pass
+    with pytest.raises(ImageError, match="not decoded within"):
+        fp.read()
+
+
+@pytest.mark.parametrize("kind", ["png_alpha", "tiff_lzw", "jpeg_progressive", "webp_alpha", "png_grey16", "gif"])
+def test_a_child_process_decodes_the_same(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = files()[kind]
+    here = decode(content, (32, 40))
+    monkeypatch.setattr(decoding, "IN_PROCESS", 0)
+    there = decode(content, (32, 40))
+    np.testing.assert_array_equal(here, there)
+    assert there.flags.writeable
+    assert reason_of(content[: len(content) // 2]) == "truncated"
+
+
+@pytest.mark.parametrize(
+    "content", [lambda: webp_claiming(16383, 12000), lambda: png_claiming(14000, 14000, colour=2)], ids=["WEBP", "PNG"]
+)
+def test_what_would_fill_more_memory_is_refused_by_its_header(content: Callable[[], bytes]) -> None:
+    with pytest.raises(ImageError, match=r"takes .* MB to decode, more than") as caught:
+        decode(content(), (32, 32))
+    assert caught.value.reason == "too_many_pixels"
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "jpeg_444", "jpeg_restarts", "jpeg_grey", "jpeg_cmyk"])
@@ -351,7 +380,7 @@ def test_requests_that_make_no_sense() -> None:
 def test_every_reason_is_a_known_word() -> None:
     assert set(formats.REASONS) == {
         "empty", "not_an_image", "unsupported", "truncated", "too_many_pixels", "timeout", "out_of_memory",
-        "decode_error",
+        "decode_error", "killed_worker",
     }  # fmt: skip
 
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import io
+import os
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import EpsImagePlugin, Image
+from support.image_files import scan_bomb
 
-from imgsearch.report.thumbnails import thumbnail
+from imgsearch.images.decode import DecodeLimits, decode
+from imgsearch.report.thumbnails import thumbnail, thumbnail_of
 
 
 def encoded(image: Image.Image, form: str, **options: object) -> bytes:
@@ -119,9 +126,46 @@ def test_damage_never_raises(data: st.DataObject) -> None:
     assert small is None or max(opened(small).size) <= 160
 
 
-def test_a_decompression_bomb_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    assert thumbnail(encoded(halves(), "PNG")) is None
+def test_the_limits_of_the_network_hold_here_too() -> None:
+    assert thumbnail(encoded(halves(), "PNG"), limits=DecodeLimits(max_pixels=1000)) is None
+    scan = scan_bomb(5000)
+    started = time.perf_counter()
+    assert thumbnail(scan, limits=DecodeLimits(seconds=0.3)) is None
+    assert time.perf_counter() - started < 4.0
+
+
+def test_deep_pictures_are_shown_as_the_network_sees_them() -> None:
+    """By quantiles: a few hot pixels do not darken the rest."""
+    ramp = np.linspace(1000, 3000, 160 * 80, dtype=np.uint16).reshape(80, 160).copy()
+    ramp[0, 0] = 65535
+    content = encoded(Image.fromarray(ramp), "PNG")
+    seen = decode(content, (80, 160))
+    shown = np.asarray(opened(thumbnail(content)).convert("RGB"))
+    assert np.abs(shown.astype(int) - seen).mean() < 3
+
+
+def test_postscript_is_handed_to_nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Pillow would call ``gs`` for an EPS; here one on the path leaves a trace."""
+    trace = tmp_path / "called"
+    ghost = tmp_path / "gs"
+    ghost.write_text(f"#!/bin/sh\ntouch {trace}\n")
+    ghost.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    eps = encoded(halves(), "EPS")
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)  # looked for once a process
+    with contextlib.suppress(OSError), Image.open(io.BytesIO(eps)) as image:
+        image.load()
+    assert trace.exists()  # the trace works
+    trace.unlink()
+    assert thumbnail(eps) is None
+    assert not trace.exists()
+
+
+def test_bytes_of_another_image_have_no_thumbnail() -> None:
+    content = encoded(halves(), "PNG")
+    assert thumbnail_of(hashlib.sha256(content).hexdigest(), content)
+    assert thumbnail_of(hashlib.sha256(b"what was ingested").hexdigest(), content) is None
+    assert thumbnail_of("query-7", content)
 
 
 def test_size_must_be_positive() -> None:

@@ -97,6 +97,13 @@ def files() -> dict[str, bytes]:
     return made
 
 
+def scan_bomb(n_scans: int) -> bytes:
+    """A progressive JPEG whose last scan is repeated: a few bytes each, a pass over all pixels each."""
+    content = saved(Image.new("L", (3000, 3000), 90), "JPEG", progressive=True)
+    start, end = content.rfind(b"\xff\xda"), content.rfind(b"\xff\xd9")
+    return content[:end] + content[start:end] * n_scans + content[end:]
+
+
 def rle_bmp() -> bytes:
     """An 8-bit run-length BMP, which Pillow reads and does not write: eight rows of 16 pixels in runs."""
     rows = b"".join(bytes([8, row, 8, 255 - row, 0, 0]) for row in range(0, 80, 10)) + b"\0\1"
