@@ -39,7 +39,8 @@ from measure import claim, forget_peak, peak_mb, save, side_by_side, spark_worke
 from pyspark.sql import DataFrame, SparkSession, Window  # noqa: E402
 from pyspark.sql import functions as F  # noqa: E402
 
-from imgsearch.clusters.layout import FILE_VECTORS, Codebook  # noqa: E402
+from imgsearch.clusters.codebook import Codebook  # noqa: E402
+from imgsearch.clusters.layout import FILE_VECTORS  # noqa: E402
 from imgsearch.lake.memory import task_memory  # noqa: E402
 from imgsearch.lake.session import build_session, n_slots  # noqa: E402
 from imgsearch.retrieval.join import queries_per_pass, search, visited  # noqa: E402
@@ -139,7 +140,7 @@ def laid_out(spark: SparkSession, n: int, dim: int, folder: str) -> Gallery:
         )
         pq.write_table(table, f"{path}/part-{number:05d}.parquet", compression="snappy")
     spark.sql(f"CONVERT TO DELTA parquet.`{path}`")
-    return Gallery(path, rows, Codebook(np.arange(n_clusters), centroids))
+    return Gallery(path, rows, Codebook(np.arange(n_clusters), centroids, np.full(n_clusters, -1, np.float32)))
 
 
 def drained(frame: DataFrame) -> None:

@@ -147,17 +147,18 @@ CLUSTERS = TableSpec(
     cluster_id INT NOT NULL,
     projection_id STRING NOT NULL,
     size BIGINT NOT NULL COMMENT 'distinct images in it',
-    medoid_id STRING COMMENT 'image_id of the member nearest to the cluster''s mean',
+    medoid_id STRING COMMENT 'image_id of the member nearest to the centroid',
     medoid_path STRING,
     cohesion FLOAT COMMENT 'mean cosine of members to the centroid',
-    silhouette FLOAT COMMENT 'mean simplified silhouette of a sample, -1..1',
+    silhouette FLOAT COMMENT 'mean simplified silhouette of its members, -1..1',
     nearest_cluster_id INT COMMENT 'the cluster with the most similar centroid',
     nearest_score FLOAT COMMENT 'cosine to its centroid',
-    metadata MAP<STRING, STRING> COMMENT 'for each carried column its commonest value here, with its share',
-    fence FLOAT COMMENT 'the score below which a member is an outlier',
-    centroid BINARY NOT NULL COMMENT 'packed float32, unit length'
+    metadata MAP<STRING, STRING> COMMENT 'for each carried column its commonest value among the images of the fit',
+    outlier_threshold FLOAT COMMENT 'the score below which a member is an outlier',
+    centroid BINARY NOT NULL COMMENT 'packed float32, unit length',
+    codebook_id STRING COMMENT 'fingerprint of all centroids of this fit and their numbers'
     """,
-    key=("cluster_id",),
+    key=("cluster_id", "projection_id"),
     job="cluster",
 )
 
@@ -168,12 +169,12 @@ MEMBERS = TableSpec(
     projection_id STRING NOT NULL,
     cluster_id INT NOT NULL,
     score FLOAT NOT NULL COMMENT 'cosine to the centroid',
-    rank INT NOT NULL COMMENT '1 = nearest to the centroid',
     is_outlier BOOLEAN NOT NULL COMMENT 'farther from its centroid than the cluster''s own rule allows',
     second_cluster_id INT COMMENT 'the best cluster but its own',
-    margin FLOAT COMMENT 'score minus the cosine to the second-best centroid'
+    margin FLOAT COMMENT 'score minus the cosine to the second-best centroid',
+    codebook_id STRING COMMENT 'the fit that its cluster is of, as in clusters'
     """,
-    key=("image_id",),
+    key=("image_id", "projection_id"),
     job="cluster",
 )
 
@@ -181,23 +182,25 @@ CLUSTER_EVENTS = TableSpec(
     "cluster_events",
     """
     fitted_at TIMESTAMP NOT NULL,
+    projection_id STRING NOT NULL,
     event STRING NOT NULL COMMENT 'kept, new, gone, split or merge',
     cluster_id INT NOT NULL COMMENT 'the cluster it happened to: old for gone and split, else new',
     others ARRAY<INT> COMMENT 'split: the clusters that now hold it; merge: the old ones it came from',
     images BIGINT COMMENT 'images in both'
     """,
-    key=("fitted_at", "event", "cluster_id"),
+    key=("fitted_at", "projection_id", "event", "cluster_id"),
     job="cluster",
 )
 
 CLUSTER_CURVE = TableSpec(
     "cluster_curve",
     """
+    projection_id STRING NOT NULL,
     n_clusters INT NOT NULL,
     criterion DOUBLE NOT NULL COMMENT 'mean of 1 - cosine to the nearest centroid, of vectors that placed none of them',
     chosen BOOLEAN NOT NULL
     """,
-    key=("n_clusters",),
+    key=("projection_id", "n_clusters"),
     job="cluster",
 )
 

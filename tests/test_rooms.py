@@ -33,7 +33,7 @@ WITH_SPARK = {
     "images": "ingest sources",
     "projections": "compress projecting spaces",
     "encoders": "embed udf",
-    "clusters": "cluster blocks rounds store layout drift_table",
+    "clusters": "cluster blocks rounds store layout drift_table numbers metadata thresholds",
     "retrieval": "search queries conditions join matches recall group_search",
     "duplicates": "dedup",
     "labels": "label evaluate calibrate",

@@ -22,7 +22,7 @@ from imgsearch.vectors import Matrix, unpack
 #: ``vectors`` is null where the images named cannot be clustered: zero, NaN, or not of unit length.
 BLOCK = "image_ids array<string>, vectors binary, sampled boolean"
 BLOCK_ROWS = 1024
-UNIT_SLACK = 1e-2  # as core.kmeans
+UNIT_SLACK = 1e-2  # as kmeans
 
 
 class Sample(NamedTuple):
@@ -55,7 +55,7 @@ def make_blocks(dim: int) -> Callable[[Batches], Batches]:
         for batch in batches:
             if not len(batch):
                 continue
-            usable = pa.array(_usable(unpack(batch.column(1), dim)))
+            usable = pa.array(usable_rows(unpack(batch.column(1), dim)))
             if not pc.all(usable).as_py():
                 yield _block(batch.filter(pc.invert(usable)).column(0), None, False)
             for flag in waiting:
@@ -88,7 +88,8 @@ def read_sample(blocks: DataFrame, dim: int) -> Sample:
     return Sample(image_ids[order].tolist(), vectors[order])
 
 
-def _usable(rows: Matrix) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def usable_rows(rows: Matrix) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """(n,) bool: rows of unit length; a zero, NaN or infinite one cannot be clustered."""
     with np.errstate(invalid="ignore", over="ignore"):
         return np.asarray(np.abs(np.einsum("ij,ij->i", rows, rows) - 1) < UNIT_SLACK)
 

@@ -40,28 +40,16 @@ class Drift(NamedTuple):
     reason: str | None
 
 
-def level(scores: NDArray[np.float32], is_outlier: NDArray[np.bool_]) -> Level:
-    """Of (n,) ``scores`` and the (n,) mask of outliers. Raises ``ValueError`` for none."""
-    if not len(scores):
-        raise ValueError("no image has no level")
-    return Level(
-        len(scores),
-        float(is_outlier.mean()),
-        float(scores.mean(dtype=np.float64)),
-        float(scores.std(dtype=np.float64)),
-    )
+def stretch(sizes: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(n_clusters,): how many times as far from the centroid new images of the same kind are as the members.
 
+    (m + 1) / (m − 1) for a cluster of m members; 3 for a cluster of one, as if it had two.
 
-def expected_level(cluster_ids: NDArray[np.int32], scores: NDArray[np.float32], fence: NDArray[np.float32]) -> Level:
-    """What new images of the same kind would show, from the images the clusters were made of.
-
-    ``cluster_ids`` and ``scores`` (n,), ``fence`` (n_clusters,) as in ``clusters.describe``. Each distance is stretched
-    by (m + 1) / (m − 1), m the members of its cluster (a cluster of one by 3, as if it had two).
+    >>> stretch(np.array([1, 2, 3, 11])).tolist()
+    [3.0, 3.0, 2.0, 1.2]
     """
-    size = np.bincount(cluster_ids, minlength=len(fence))
-    stretch = (size + 1) / np.maximum(size - 1, 1)
-    stretched = 1 - (1 - np.asarray(scores, np.float64)) * np.where(size == 1, 3, stretch)[cluster_ids]
-    return level(stretched.astype(np.float32), stretched < fence[cluster_ids])
+    members = np.maximum(sizes, 2)
+    return np.asarray((members + 1) / (members - 1))
 
 
 def together(levels: Iterable[Level]) -> Level:
@@ -69,7 +57,7 @@ def together(levels: Iterable[Level]) -> Level:
     rows = np.array(list(levels), np.float64).reshape(-1, 4)
     images = rows[:, 0].sum()
     if not images:
-        raise ValueError("no image has no level")
+        raise ValueError("a level needs at least one image")
     share, mean = rows[:, 0] / images, (rows[:, 0] * rows[:, 2]).sum() / images
     variance = (share * (rows[:, 3] ** 2 + (rows[:, 2] - mean) ** 2)).sum()
     return Level(int(images), float((share * rows[:, 1]).sum()), float(mean), float(np.sqrt(variance)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from imgsearch.clusters.drift import Drift, Level, drift, together
@@ -13,6 +14,26 @@ ROW = (
     "projection_id string, event string, images bigint, outlier_share double, mean_score double, "
     "score_deviation double, outlier_change double, score_change double, refit_due boolean, reason string"
 )
+
+
+def level_of(members: DataFrame) -> Level | None:
+    """The level of ``members`` (``score``, ``is_outlier``); ``None`` for no row."""
+    score = F.col("score").cast("double")
+    share = F.avg(F.col("is_outlier").cast("double"))
+    row = members.agg(F.count("*"), share, F.avg(score), F.stddev_pop(score)).collect()[0]  # one row
+    return Level(*row) if row[0] else None
+
+
+def expected_level(members: DataFrame) -> Level:
+    """What new images of the same kind would show, from the images that the clusters were made of.
+
+    ``members``: ``score``, the ``stretch`` of its cluster as in ``drift.stretch``, and its ``outlier_threshold``.
+    """
+    score = 1 - (1 - F.col("score").cast("double")) * F.col("stretch")
+    level = level_of(members.select(score.alias("score"), (score < F.col("outlier_threshold")).alias("is_outlier")))
+    if level is None:
+        raise ValueError("a level needs at least one image")
+    return level
 
 
 def record_fit(warehouse: TableStore, projection_id: str, level: Level) -> None:

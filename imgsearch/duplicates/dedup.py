@@ -16,7 +16,8 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
-from imgsearch.clusters.layout import Codebook, codebook
+from imgsearch.clusters.codebook import Codebook
+from imgsearch.clusters.layout import codebook
 from imgsearch.config import DedupConfig
 from imgsearch.duplicates.leaders import Leaders, near_clusters
 from imgsearch.duplicates.pairs import Pairs, group

@@ -74,6 +74,12 @@ def find_projection(warehouse: TableStore, encoder_id: str) -> Projection | None
     )
 
 
+def projections_of(warehouse: TableStore, encoder_id: str) -> list[str]:
+    """The projections that were ever fitted on this encoder's embeddings, in order of id; a few."""
+    rows = warehouse.read_or_empty(PROJECTIONS).where(F.col("encoder_id") == encoder_id).select("projection_id")
+    return sorted(row["projection_id"] for row in rows.distinct().collect())
+
+
 def current_projection(warehouse: TableStore, wanted: str | None) -> tuple[KnownEncoder, Projection]:
     """The encoder and the projection to compare in. Raises ``UserError`` where ``compress`` has not run for it."""
     encoder = known_encoder(warehouse, wanted)
@@ -92,7 +98,7 @@ def vectors_of(warehouse: TableStore, projection_id: str) -> DataFrame:
     Whoever reads ``vectors`` comes through here: the table may hold ``float16`` or ``int8``, widened on the way.
     """
     frame = warehouse.read(VECTORS).where(F.col("projection_id") == projection_id)
-    return widened(frame.select("image_id", "projection_id", "vector"), _storage(warehouse, projection_id))
+    return widened(frame.select("image_id", "projection_id", "vector"), storage_of(warehouse, projection_id))
 
 
 def gallery_of(
@@ -104,10 +110,11 @@ def gallery_of(
     """
     frame = warehouse.read(VECTORS).where(F.col("projection_id") == projection_id)
     frame = frame.select("image_id", "cluster_id", "vector")
-    return widened(keep(frame) if keep is not None else frame, _storage(warehouse, projection_id))
+    return widened(keep(frame) if keep is not None else frame, storage_of(warehouse, projection_id))
 
 
-def _storage(warehouse: TableStore, projection_id: str) -> Precision:
+def storage_of(warehouse: TableStore, projection_id: str) -> Precision:
+    """How this projection's vectors are packed."""
     row = warehouse.read(PROJECTIONS).where(F.col("projection_id") == projection_id).select("storage").first()
     return "float32" if row is None else row["storage"]
 

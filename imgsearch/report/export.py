@@ -15,6 +15,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
+from imgsearch.clusters.store import with_rank
 from imgsearch.config import ExportConfig
 from imgsearch.errors import UserError
 from imgsearch.images.sources import with_bytes
@@ -54,7 +55,7 @@ def run(spark: SparkSession, config: ExportConfig) -> RunSummary:
     out = absolute(config.output)
     _refuse_foreign(out, config.output)
     points = _map(warehouse, projection.projection_id, config.map_points)
-    flat = flat_tables(warehouse, known.encoder_id, spark.createDataFrame(points))
+    flat = flat_tables(warehouse, known.encoder_id, projection.projection_id, spark.createDataFrame(points))
     tables = {name: frame.persist() for name, frame in flat.items()}  # written twice, read by the page
     try:
         with ThreadPoolExecutor(AT_ONCE) as pool:  # most of a small table's time is Spark's own, between its tasks
@@ -73,14 +74,15 @@ def _write_table(frame: DataFrame, name: str, out: str) -> None:
     frame.coalesce(1).write.mode("overwrite").parquet(f"{out}/parquet/{name}")
 
 
-def flat_tables(warehouse: TableStore, encoder_id: str, points: DataFrame) -> dict[str, DataFrame]:
+def flat_tables(warehouse: TableStore, encoder_id: str, projection_id: str, points: DataFrame) -> dict[str, DataFrame]:
     """The star schema: ``dim_image``, ``dim_cluster``, ``fact_member``, ``fact_match`` and what stands beside them.
 
     ``dim_image`` has one row per content (its first path, ``n_paths`` in all); ``image_path`` has every path.
     """
     images = warehouse.read(IMAGES)
     quality = warehouse.read(EMBEDDINGS).where(F.col("encoder_id") == encoder_id).select("image_id", *QUALITY)
-    members = warehouse.read_or_empty(MEMBERS).drop("projection_id")
+    own = F.col("projection_id") == projection_id
+    members = with_rank(warehouse.read_or_empty(MEMBERS).where(own)).drop("projection_id", "codebook_id")
     labels = warehouse.read_or_empty(IMAGE_LABELS)
     first = Window.partitionBy("image_id").orderBy("path")
     one = images.withColumns(
@@ -116,7 +118,7 @@ def flat_tables(warehouse: TableStore, encoder_id: str, points: DataFrame) -> di
             "cluster_id", F.col("top.label").alias("label"), (F.col("top.count") / F.col("all")).alias("label_share")
         )
     )
-    clusters = warehouse.read_or_empty(CLUSTERS).drop("centroid", "projection_id")
+    clusters = warehouse.read_or_empty(CLUSTERS).where(own).drop("centroid", "projection_id", "codebook_id")
     dim_cluster = clusters.withColumn("metadata", F.to_json("metadata")).join(names, on="cluster_id", how="left")
     runs = warehouse.read_or_empty(RUNS)
     return {
@@ -158,9 +160,9 @@ def _map(warehouse: TableStore, projection_id: str, n_points: int) -> pa.Table:
     """A 2-D map of a sample: ``image_id``, ``x``, ``y``, ``cluster_id``."""
     vectors = vectors_of(warehouse, projection_id)
     sample = sample_rows(vectors, "image_id", n_points, vectors.count())
-    members = warehouse.read_or_empty(MEMBERS).select("image_id", "cluster_id")
+    members = warehouse.read_or_empty(MEMBERS).where(F.col("projection_id") == projection_id)
     table = (
-        sample.join(members, on="image_id", how="left")
+        sample.join(members.select("image_id", "cluster_id"), on="image_id", how="left")
         .select("image_id", "vector", "cluster_id")
         .orderBy("image_id")
         .toArrow()
@@ -213,7 +215,7 @@ def _report_data(
         quarantine=_pandas(quarantine.withColumn("_n", F.row_number().over(by_reason)).where("_n <= 10").drop("_n")),
         clusters=clusters[["cluster_id", "size", "medoid_id", "cohesion", "label"]],
         members=shown,
-        curve=_pandas(warehouse.read_or_empty(CLUSTER_CURVE)),
+        curve=_pandas(warehouse.read_or_empty(CLUSTER_CURVE).where(F.col("projection_id") == projection)),
         map=points.to_pandas(),
         matches=found,
         metrics=_pandas(tables["metrics"]),

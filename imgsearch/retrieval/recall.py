@@ -12,7 +12,7 @@ import pyarrow.parquet
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from imgsearch.clusters.layout import Codebook
+from imgsearch.clusters.codebook import Codebook
 from imgsearch.config import SearchConfig
 from imgsearch.lake.store import TableStore
 from imgsearch.projections.projection import Projection

@@ -14,8 +14,10 @@ from pyspark.sql import functions as F
 
 from imgsearch.clusters import cluster
 from imgsearch.clusters.blocks import in_blocks, read_sample
+from imgsearch.clusters.layout import codebook
+from imgsearch.clusters.numbers import Lineage, stable_ids
 from imgsearch.clusters.rounds import fit
-from imgsearch.clusters.store import Members, stable_ids
+from imgsearch.clusters.store import read_codebook
 from imgsearch.config import ClusterConfig
 from imgsearch.errors import UserError
 from imgsearch.lake.store import TableStore
@@ -118,8 +120,7 @@ def test_planted_groups_are_the_clusters(fitted) -> None:
         medoid = ids(200)[at[(rows[at] @ mean).argmax()]]
         assert described["medoid_id"] == medoid
         assert described["medoid_path"] == f"/{medoid[:6]}.jpg"
-        assert sorted(m["rank"] for m in own) == list(range(1, 41))
-        assert next(m for m in own if m["rank"] == 1)["image_id"] == medoid
+        assert max(own, key=lambda m: m["score"])["image_id"] == medoid
         np.testing.assert_allclose(unpack([described["centroid"]])[0], mean / np.linalg.norm(mean), atol=1e-4)
         np.testing.assert_allclose([m["score"] for m in own], rows[at] @ (mean / np.linalg.norm(mean)), atol=1e-5)
         assert described["nearest_cluster_id"] in set(clusters) - {cluster_id}
@@ -169,11 +170,13 @@ def test_new_images_are_assigned_and_strangers_call_for_a_refit_which_keeps_numb
     assert {i: now[i]["cluster_id"] for i in old} == old
     assert [now[i]["cluster_id"] for i in ids(50, "b")] == [old[ids(200)[g]] for g in group]
     clusters = {r["cluster_id"]: r for r in read(warehouse, CLUSTERS)}
-    assert {i: (r["centroid"], r["fence"]) for i, r in clusters.items()} == {
-        i: (r["centroid"], r["fence"]) for i, r in before.items()
+    assert {i: (r["centroid"], r["outlier_threshold"]) for i, r in clusters.items()} == {
+        i: (r["centroid"], r["outlier_threshold"]) for i, r in before.items()
     }
     assert {r["size"] for r in clusters.values()} == {50}
-    assert sorted(m["rank"] for m in now.values() if m["cluster_id"] == 0) == list(range(1, 51))
+    assert {r["image_id"]: r["cluster_id"] for r in read(warehouse, VECTORS)} == {
+        i: m["cluster_id"] for i, m in now.items()
+    }
 
     strangers = unit(np.tile(np.eye(DIM)[7], (30, 1)) + 0.05 * np.random.default_rng(5).standard_normal((30, DIM)))
     add(warehouse, ids(30, "c"), strangers.astype(np.float32))
@@ -206,10 +209,76 @@ def test_new_images_are_assigned_and_strangers_call_for_a_refit_which_keeps_numb
     assert {e["cluster_id"] for e in last if e["event"] == "gone"} == set(range(GROUPS + 1)) - left
     assert any(e["event"] == "merge" and len(e["others"]) > 1 for e in last)
 
-    image_ids = np.array(sorted(members), np.bytes_)
-    parts = Members(image_ids, np.arange(280, dtype=np.int32) % 9, *[np.zeros(280, np.float32)] * 3)  # type: ignore[arg-type]
-    numbers, events = stable_ids(TableStore.open(warehouse.spark, warehouse.location), parts, 9)
+    parts = warehouse.spark.createDataFrame(
+        pa.table({"image_id": sorted(members), "cluster": (np.arange(280) % 9).astype(np.int32)})
+    )
+    store = TableStore.open(warehouse.spark, warehouse.location)
+    numbers, events = stable_ids(store, Lineage(a_projection().projection_id, ()), parts, 9)
     assert sorted(set(numbers.tolist()) - left) == list(range(GROUPS + 1, GROUPS + 8))  # none is given twice
+
+
+def contents(warehouse: TableStore) -> tuple:
+    """What members, clusters and vectors say, without times."""
+    members = sorted(tuple(r) for r in read(warehouse, MEMBERS))
+    clusters = sorted((r["cluster_id"], r["size"], r["medoid_id"], r["cohesion"]) for r in read(warehouse, CLUSTERS))
+    return members, clusters, sorted((r["image_id"], r["cluster_id"]) for r in read(warehouse, VECTORS))
+
+
+class StopError(Exception):
+    """Raised where a run is cut off."""
+
+
+def run_until(step: str, warehouse: TableStore) -> None:
+    """A run that is stopped where it would call ``step``."""
+
+    def stop(*_: object) -> None:
+        raise StopError
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cluster, step, stop)
+        with pytest.raises(StopError):
+            cluster.run(warehouse.spark, config(warehouse))
+
+
+def test_a_run_that_is_stopped_is_taken_up_by_the_next(spark: SparkSession, tmp_path: Path) -> None:
+    rows, _ = planted(120)
+    warehouse = make(spark, tmp_path / "w", ids(120), rows, ["x"] * 120)
+    for step in ("lay_out", "write_clusters"):
+        run_until(step, warehouse)
+        store = TableStore.open(spark, warehouse.location)
+        assert read_codebook(store, a_projection().projection_id) is None
+        with pytest.raises(UserError, match=r"submit\.sh cluster"):
+            codebook(store, a_projection().projection_id, "--nprobe")
+    assert cluster.run(spark, config(warehouse)).rows_out == 120
+    members, clusters, vectors = contents(warehouse)
+    assert {size for _, size, _, _ in clusters} == {24}
+    assert [(m[0], m[2]) for m in members] == vectors
+
+    add(warehouse, ids(20, "b"), planted(20, seed=3)[0])
+    for step in ("record_assign", "_describe_again", "lay_out_new"):
+        run_until(step, warehouse)
+    assert cluster.run(spark, config(warehouse)).rows_out == 20
+    members, clusters, vectors = contents(warehouse)
+    assert {size for _, size, _, _ in clusters} == {28}
+    assert [(m[0], m[2]) for m in members] == vectors
+    assert len(members) == 140
+    assert cluster.run(spark, config(warehouse)).rows_in == 0
+    assert contents(warehouse) == (members, clusters, vectors)
+
+
+def test_images_that_left_and_images_that_came_meanwhile(spark: SparkSession, tmp_path: Path) -> None:
+    """Vectors may go, and may be laid out by a run that did not assign them: the next run puts both right."""
+    rows, _ = planted(60)
+    warehouse = make(spark, tmp_path / "w", ids(60), rows, ["x"] * 60)
+    cluster.run(spark, config(warehouse))
+    warehouse.delta(VECTORS).delete(F.col("image_id").isin(ids(2)))
+    assert cluster.run(spark, config(warehouse)).rows_in == 0
+    members, clusters, _ = contents(warehouse)
+    assert [m[0] for m in members] == ids(60)[2:]
+    assert sorted(size for _, size, _, _ in clusters) == [11, 11, 12, 12, 12]
+    warehouse.delta(MEMBERS).delete(F.col("image_id").isin(ids(60)[5:8]))
+    assert cluster.run(spark, config(warehouse)).rows_in == 3
+    assert contents(warehouse)[:2] == (members, clusters)
 
 
 def test_copies_zeros_and_the_number_of_clusters(spark: SparkSession, tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
+from support.cluster_oracle import expected_level, level, outliers, thresholds
 
 from imgsearch.clusters import kmeans
-from imgsearch.clusters.description import describe, outliers
-from imgsearch.clusters.drift import Level, drift, expected_level, level, together
+from imgsearch.clusters.drift import Level, drift, together
 from imgsearch.vectors import unit
 
 
@@ -16,30 +16,30 @@ def planted(n: int, groups: int, noise: float, seed: int, dim: int = 32) -> np.n
 def fitted(rows: np.ndarray, n_clusters: int) -> tuple[np.ndarray, np.ndarray, Level]:
     centroids = kmeans.fit([rows], kmeans.seed(rows, n_clusters, np.random.default_rng(0))).centroids
     found = kmeans.assign(rows, centroids)
-    fence = describe(found.cluster_ids, found.scores, np.arange(len(rows)), len(centroids)).fence
-    return centroids, fence, expected_level(found.cluster_ids, found.scores, fence)
+    threshold = thresholds(found.cluster_ids, found.scores, len(centroids))
+    return centroids, threshold, expected_level(found.cluster_ids, found.scores, threshold)
 
 
-def assigned(rows: np.ndarray, centroids: np.ndarray, fence: np.ndarray) -> Level:
+def assigned(rows: np.ndarray, centroids: np.ndarray, threshold: np.ndarray) -> Level:
     found = kmeans.assign(rows, centroids)
-    return level(found.scores, outliers(found.cluster_ids, found.scores, fence))
+    return level(found.scores, outliers(found.cluster_ids, found.scores, threshold))
 
 
 @pytest.mark.parametrize("per_cluster", [8, 100])
 def test_images_of_the_same_kind_are_no_drift_even_in_small_clusters(per_cluster: int) -> None:
     rows = planted(12 * per_cluster, 12, 0.15, seed=1)
-    centroids, fence, fit = fitted(rows, 12)
-    new = assigned(planted(60, 12, 0.15, seed=2), centroids, fence)
+    centroids, threshold, fit = fitted(rows, 12)
+    new = assigned(planted(60, 12, 0.15, seed=2), centroids, threshold)
     assert drift(fit, new).reason is None
     assert abs(new.mean_score - fit.mean_score) < 0.15 * (1 - fit.mean_score)
 
 
 def test_strangers_are_drift_and_so_are_as_many_images_again() -> None:
     rows = planted(600, 12, 0.15, seed=1)
-    centroids, fence, fit = fitted(rows, 12)
+    centroids, threshold, fit = fitted(rows, 12)
     strangers = unit(np.random.default_rng(9).standard_normal((40, 32)).astype(np.float32))
-    assert "outliers" in (drift(fit, assigned(strangers, centroids, fence)).reason or "")
-    doubled = assigned(planted(600, 12, 0.15, seed=3), centroids, fence)
+    assert "outliers" in (drift(fit, assigned(strangers, centroids, threshold)).reason or "")
+    doubled = assigned(planted(600, 12, 0.15, seed=3), centroids, threshold)
     assert "600 images came" in (drift(fit, doubled).reason or "")
 
 
@@ -60,7 +60,5 @@ def test_levels_together_are_the_level_of_all() -> None:
     parts = [(rng.random(n).astype(np.float32), rng.random(n) < 0.1) for n in (5, 50, 300)]
     whole = level(np.concatenate([s for s, _ in parts]), np.concatenate([o for _, o in parts]))
     assert together(level(*part) for part in parts) == pytest.approx(whole, rel=1e-5)
-    with pytest.raises(ValueError, match="no image"):
+    with pytest.raises(ValueError, match="at least one image"):
         together([])
-    with pytest.raises(ValueError, match="no image"):
-        level(np.empty(0, np.float32), np.empty(0, bool))

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql import SparkSession
 
+from imgsearch.clusters.codebook import Codebook
 from imgsearch.clusters.layout import lay_out
 from imgsearch.lake.store import TableStore
 from imgsearch.projections.projection import Projection
@@ -92,18 +93,20 @@ def make(
     warehouse.append(VECTORS, spark.createDataFrame(own).coalesce(1))
     if clusters is None or centroids is None:
         return Made(str(where), ids, vectors, np.full(n, -1), projection)
-    numbers = (clusters * 3).astype(np.int32)
+    numbers, m = (clusters * 3).astype(np.int32), len(centroids)
+    codebook = Codebook(np.arange(m) * 3, centroids, np.full(m, -1, np.float32))
     members = pa.table({
         "image_id": ids, "projection_id": own.column(1), "cluster_id": numbers,
-        "score": np.einsum("nd,nd->n", vectors, centroids[clusters]), "rank": np.ones(n, np.int32),
-        "is_outlier": np.zeros(n, bool),
+        "score": np.einsum("nd,nd->n", vectors, centroids[clusters]), "is_outlier": np.zeros(n, bool),
+        "codebook_id": [codebook.codebook_id] * n,
     })  # fmt: skip
     warehouse.append(MEMBERS, spark.createDataFrame(members).coalesce(1))
-    m = len(centroids)
+    sizes = np.bincount(clusters, minlength=m)
     book = pa.table({
-        "cluster_id": (np.arange(m) * 3).astype(np.int32), "projection_id": [projection.projection_id] * m,
-        "size": np.bincount(clusters, minlength=m), "centroid": pack(centroids),
+        "cluster_id": codebook.cluster_ids.astype(np.int32), "projection_id": [projection.projection_id] * m,
+        "size": sizes, "centroid": pack(centroids), "outlier_threshold": codebook.thresholds,
+        "codebook_id": [codebook.codebook_id] * m,
     })  # fmt: skip
     warehouse.append(CLUSTERS, spark.createDataFrame(book).coalesce(1))
-    lay_out(warehouse, projection.projection_id)
+    lay_out(warehouse, projection.projection_id, codebook, sizes)
     return Made(str(where), ids, vectors, numbers, projection)
