@@ -12,12 +12,15 @@ setup:  ## the locked environment in .venv, with what development needs, and Del
 	@bash setup.sh dev
 
 ##@ Checks
-.PHONY: test test-fast lint format
+.PHONY: test test-fast test-pairs lint format
 test: lint  ## everything: lint, types, all tests (starts Spark), in two processes
 	$(PYTHON) -m pytest imgsearch tests -n 2 --dist loadfile $(PYTEST)
 
 test-fast: lint  ## lint, types, and the tests that need no Spark
 	$(PYTHON) -m pytest imgsearch tests -m "not spark and not real_data" $(PYTEST)
+
+test-pairs: lint  ## all pairs of jobs started together on one warehouse (`make test` runs the most dangerous)
+	IMGSEARCH_PAIRS=all $(PYTHON) -m pytest tests/lake/test_two_writers.py $(PYTEST)
 
 lint: setup  ## ruff, its formatter, mypy
 	$(PYTHON) -m ruff check $(CODE)
@@ -29,12 +32,15 @@ format: setup  ## what ruff can mend by itself
 	$(PYTHON) -m ruff format $(CODE)
 
 ##@ Measurements (never part of the tests)
-.PHONY: fuzz
+.PHONY: fuzz soak
 bench-%: setup  ## benchmarks/NAME.py, side by side with its peers (ARGS="…" are its options)
 	$(PYTHON) benchmarks/$(subst -,_,$*).py $(ARGS)
 
 fuzz: setup  ## 20,000 damaged image files: each one embedded or refused, none fatal
 	$(PYTHON) benchmarks/fuzz.py --files 20000 $(ARGS)
+
+soak: setup  ## 50 random kills on a standalone cluster over 20,000 images, against an undisturbed run
+	$(PYTHON) benchmarks/soak.py $(ARGS)
 
 ##@ The product
 .PHONY: demo clean help

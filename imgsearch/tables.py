@@ -8,7 +8,11 @@ Spark's ``VectorUDT`` never reaches a table: other readers could not open it.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+#: The form of the tables, noted in ``runs``: 1 until ``region`` and ``outlier_threshold`` came.
+FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -16,6 +20,7 @@ class TableSpec:
     """A table's name, its columns as SQL DDL, its key, and the job that writes it.
 
     ``open`` tables carry the user's own columns after ours (``images``, and what is derived from its metadata).
+    ``renamed``: columns that had another name in older warehouses, with that name.
     """
 
     name: str
@@ -23,6 +28,7 @@ class TableSpec:
     key: tuple[str, ...]
     job: str
     open: bool = False
+    renamed: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def schema(self) -> str:
@@ -96,6 +102,7 @@ EMBEDDINGS = TableSpec(
     """
     image_id STRING NOT NULL,
     encoder_id STRING NOT NULL,
+    region STRING COMMENT 'which part of the image, as x,y,width,height in pixels; null: the whole image',
     embedding BINARY NOT NULL COMMENT 'packed little-endian float32, unit length',
     sharpness FLOAT COMMENT 'variance of the Laplacian of the grey image at network size, 0..1 grey levels',
     brightness FLOAT COMMENT 'mean grey level, 0..1',
@@ -103,7 +110,7 @@ EMBEDDINGS = TableSpec(
     entropy FLOAT COMMENT 'Shannon entropy of the 256-bin grey histogram, bits, 0..8',
     embedded_at TIMESTAMP
     """,
-    key=("image_id", "encoder_id"),
+    key=("image_id", "encoder_id", "region"),
     job="embed",
 )
 
@@ -134,10 +141,11 @@ VECTORS = TableSpec(
     """
     image_id STRING NOT NULL,
     projection_id STRING NOT NULL,
+    region STRING COMMENT 'which part of the image, as x,y,width,height in pixels; null: the whole image',
     cluster_id INT COMMENT 'the cluster it lies with in the files; null for vectors newer than the clusters',
     vector BINARY NOT NULL COMMENT 'packed little-endian, unit length; float32 unless the projection says otherwise'
     """,
-    key=("image_id", "projection_id"),
+    key=("image_id", "projection_id", "region"),
     job="compress",
 )
 
@@ -160,6 +168,7 @@ CLUSTERS = TableSpec(
     """,
     key=("cluster_id", "projection_id"),
     job="cluster",
+    renamed={"outlier_threshold": "fence"},
 )
 
 MEMBERS = TableSpec(
@@ -182,7 +191,7 @@ CLUSTER_EVENTS = TableSpec(
     "cluster_events",
     """
     fitted_at TIMESTAMP NOT NULL,
-    projection_id STRING NOT NULL,
+    projection_id STRING COMMENT 'null in rows of the first release, which had one projection',
     event STRING NOT NULL COMMENT 'kept, new, gone, split or merge',
     cluster_id INT NOT NULL COMMENT 'the cluster it happened to: old for gone and split, else new',
     others ARRAY<INT> COMMENT 'split: the clusters that now hold it; merge: the old ones it came from',
@@ -195,7 +204,7 @@ CLUSTER_EVENTS = TableSpec(
 CLUSTER_CURVE = TableSpec(
     "cluster_curve",
     """
-    projection_id STRING NOT NULL,
+    projection_id STRING COMMENT 'null in rows of the first release, which had one projection',
     n_clusters INT NOT NULL,
     criterion DOUBLE NOT NULL COMMENT 'mean of 1 - cosine to the nearest centroid, of vectors that placed none of them',
     chosen BOOLEAN NOT NULL
@@ -340,7 +349,8 @@ RUNS = TableSpec(
     rows_per_second DOUBLE,
     versions_read MAP<STRING, BIGINT> COMMENT 'Delta version of each table it read',
     versions_written MAP<STRING, BIGINT> COMMENT 'Delta version of each table it wrote',
-    details MAP<STRING, STRING> COMMENT 'settings and results of that job'
+    details MAP<STRING, STRING> COMMENT 'settings and results of that job',
+    format_version INT COMMENT 'the form of the tables it wrote; null before there was a second one'
     """,
     key=("run_id",),
     job="any",

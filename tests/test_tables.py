@@ -33,5 +33,5 @@ def test_names_are_unique() -> None:
 def test_commas_and_quotes_in_comments_and_types() -> None:
     spec = TableSpec("t", "a INT COMMENT 'it''s, so', b MAP<STRING, BIGINT> COMMENT 'x', c STRING", ("a",), "any")
     assert spec.columns == ("a", "b", "c")
-    assert RUNS.columns[-3:] == ("versions_read", "versions_written", "details")
+    assert RUNS.columns[-4:] == ("versions_read", "versions_written", "details", "format_version")
     assert IMAGES.columns[0] == "image_id"

@@ -37,7 +37,7 @@ from imgsearch.clusters.thresholds import thresholds_of
 from imgsearch.config import ClusterConfig
 from imgsearch.errors import UserError
 from imgsearch.lake.mllib import kmeans_model
-from imgsearch.lake.runs import RunSummary, Stopwatch, finish
+from imgsearch.lake.runs import RunSummary, Stopwatch, exclusive, finish
 from imgsearch.lake.store import TableStore
 from imgsearch.projections.spaces import current_projection, gallery_of, projections_of, vectors_of
 from imgsearch.tables import CLUSTER_CURVE, CLUSTERS, IMAGES, MEMBERS, QUARANTINE, VECTORS
@@ -64,6 +64,7 @@ class Space(NamedTuple):
         return self.lineage.projection_id
 
 
+@exclusive("vectors")
 def run(spark: SparkSession, config: ClusterConfig) -> RunSummary:
     """Make clusters of the current projection's vectors, or assign what is new to those there are."""
     watch = Stopwatch()
@@ -211,7 +212,7 @@ def _add_members(space: Space, codebook: Codebook, assigned: DataFrame) -> tuple
         level = level_of(rows)
         if level is None:  # the run before this one was stopped after it had written them
             return {}, ()
-        warehouse.append(MEMBERS, rows)
+        warehouse.insert_new(MEMBERS, rows)
     drift = record_assign(warehouse, projection_id, level)
     details: dict[str, object] = {"outliers": round(level.outlier_share * level.images)}
     if drift is None:

@@ -24,8 +24,9 @@ class Lineage(NamedTuple):
     earlier: tuple[str, ...]
 
     def is_own(self) -> str:
-        """SQL condition on ``projection_id``: rows of any of them."""
-        return f"projection_id IN ({', '.join(repr(each) for each in (self.projection_id, *self.earlier))})"
+        """SQL condition on ``projection_id``: rows of any of them, and of the first release, which did not say."""
+        ids = ", ".join(repr(each) for each in (self.projection_id, *self.earlier))
+        return f"(projection_id IN ({ids}) OR projection_id IS NULL)"
 
 
 def stable_ids(

@@ -43,9 +43,8 @@ def read_codebook(warehouse: TableStore, projection_id: str) -> Codebook | None:
         table.column("outlier_threshold").to_numpy().astype(np.float32),
     )
     members = rows_of(warehouse, MEMBERS, projection_id)
-    other_fit = ~F.col("codebook_id").eqNullSafe(
-        codebook.codebook_id
-    )  # files whose rows are all of the fit are skipped
+    # Null in rows of the first release, which did not say. Files whose rows are all of the fit are skipped.
+    other_fit = F.col("codebook_id") != codebook.codebook_id
     return codebook if members.where(other_fit).isEmpty() else None
 
 

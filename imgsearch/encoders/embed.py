@@ -121,14 +121,14 @@ def _embed_slice(
     now = F.current_timestamp()
     if n > n_bad:
         good = rows.where(F.col("reason").isNull())
-        warehouse.append(
+        warehouse.insert_new(
             EMBEDDINGS,
             good.withColumns({"encoder_id": F.lit(encoder.encoder_id), "embedded_at": now}).coalesce(_n_files(n)),
         )
         if projection is not None:  # an image that got no vector here is left to compress, which says why
             fused = good.where(F.col("vector").isNotNull())
             projected = fused.withColumn("projection_id", F.lit(projection.value.projection_id))
-            warehouse.append(VECTORS, projected.coalesce(_n_files(n)))
+            warehouse.insert_new(VECTORS, projected.coalesce(_n_files(n)))
     if n_bad or retried:
         news = rows if retried else rows.where(F.col("reason").isNotNull())
         columns = news.select(

@@ -116,7 +116,7 @@ def inspect_one(
 
 
 def _keep_contents(warehouse: TableStore, files: DataFrame, good: DataFrame) -> None:
-    """Append the bytes of images that are not in ``contents`` yet, once per content."""
+    """Add the bytes of images that are not in ``contents`` yet, once per content."""
     known = warehouse.read_or_empty(CONTENTS).select("image_id")
     first = good.groupBy("image_id").agg(F.min("path").alias("path")).join(known, on="image_id", how="left_anti")
-    warehouse.append(CONTENTS, files.select("path", "content").join(first, on="path").select("image_id", "content"))
+    warehouse.insert_new(CONTENTS, files.select("path", "content").join(first, on="path").select("image_id", "content"))

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import wraps
+from typing import Any
+
+from pyspark.sql import SparkSession
 
 from imgsearch.lake.store import TableStore
-from imgsearch.tables import RUNS
+from imgsearch.tables import FORMAT_VERSION, RUNS
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,28 @@ class Stopwatch:
         return time.monotonic() - self._start
 
 
+Run = Callable[[SparkSession, Any], RunSummary]
+
+
+def exclusive(name: str) -> Callable[[Run], Run]:
+    """For a job's ``run``: in one warehouse, one run at a time of the jobs with this ``name`` (see ``leases``).
+
+    A second one ends with a ``UserError`` that says who is at work.
+    """
+
+    def wrap(run: Run) -> Run:
+        job = run.__module__.rpartition(".")[2]
+
+        @wraps(run)
+        def alone(spark: SparkSession, config: Any) -> RunSummary:
+            with TableStore.open(spark, config.warehouse).lease(name, job):
+                return run(spark, config)
+
+        return alone
+
+    return wrap
+
+
 def finish(
     warehouse: TableStore,
     job: str,
@@ -68,14 +94,16 @@ def finish(
     row = (
         uuid.uuid4().hex, job, watch.started_at, summary.seconds, rows_in, rows_out, quarantined,
         summary.rows_per_second, dict(warehouse.versions_read), dict(warehouse.versions_written), told,
+        FORMAT_VERSION,
     )  # fmt: skip
     spark = warehouse.spark
     schema = (
         "run_id string, job string, started_at timestamp, seconds double, rows_in bigint, rows_out bigint, "
         "quarantined bigint, rows_per_second double, versions_read map<string,bigint>, "
-        "versions_written map<string,bigint>, details map<string,string>"
+        "versions_written map<string,bigint>, details map<string,string>, format_version int"
     )
     warehouse.append(RUNS, spark.createDataFrame([row], schema).coalesce(1))
+    warehouse.close()
     return summary
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import reduce
-from operator import and_
 from pathlib import Path
 from typing import cast
 
@@ -19,6 +17,11 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from imgsearch.errors import UserError
+from imgsearch.lake.commits import commit
+from imgsearch.lake.leases import leased
+from imgsearch.lake.merges import merge_into, new_or_changed
+from imgsearch.lake.shared_files import local_path, shared_folder
+from imgsearch.lake.staging import LEASES, Staging
 from imgsearch.tables import TableSpec
 
 CATALOG_NAME = re.compile(r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")
@@ -34,6 +37,8 @@ class TableStore:
     versions_read: dict[str, int] = field(default_factory=dict)
     versions_written: dict[str, int] = field(default_factory=dict)
     _known: set[str] = field(default_factory=set)
+    _folder: str | None = None
+    _staging: Staging | None = None
 
     @classmethod
     def open(cls, spark: SparkSession, location: str, create: bool = False) -> TableStore:
@@ -58,7 +63,7 @@ class TableStore:
         """The table as SQL names it."""
         if self.is_catalog:
             return quoted(f"{self.location}.{spec.name}")
-        return f"delta.`{self.location}/{spec.name}`"
+        return f"delta.{quoted_part(f'{self.location}/{spec.name}')}"
 
     def exists(self, spec: TableSpec) -> bool:
         """Whether the table has been written."""
@@ -75,14 +80,22 @@ class TableStore:
         return DeltaTable.isDeltaTable(self.spark, f"{self.location}/{spec.name}")
 
     def read(self, spec: TableSpec) -> DataFrame:
-        """The table as it stands; its version is noted. Raises ``UserError`` where it is missing or lacks columns."""
+        """The table as it stands; its version is noted. A column that it lacks is null in every row.
+
+        Raises ``UserError`` where the table is missing, or lacks a column that may not be null.
+        """
         if not self.exists(spec):
             raise UserError.no_table(spec.name, self.location, spec.job)
         frame = self.spark.table(self.name(spec))
-        missing = [c for c in spec.columns if c not in frame.columns]
+        absent = [f for f in struct(spec.schema) if f.name not in frame.columns]
+        missing = [f.name for f in absent if not f.nullable]
         if missing:
             raise UserError.lacks_columns(spec.name, missing, frame.columns, spec.job)
         self.versions_read[spec.name] = self.version(spec)
+        frame = frame.withColumns({f.name: F.lit(None).cast(f.dataType) for f in absent})
+        for name, former in spec.renamed.items():
+            if former in frame.columns:
+                frame = frame.withColumn(name, F.coalesce(name, former)).drop(former)
         return frame
 
     def read_or_empty(self, spec: TableSpec) -> DataFrame:
@@ -90,12 +103,44 @@ class TableStore:
         return self.read(spec) if self.exists(spec) else empty(self.spark, spec)
 
     def append(self, spec: TableSpec, frame: DataFrame) -> None:
-        """Add rows that are known to be new."""
-        self._write(spec, frame, "append")
+        """Add rows whose key no other run can make (``runs``, ``drift``). For all others there is ``insert_new``."""
+        rows = typed(spec, frame)
+        self._commit(spec, lambda _: self._save(spec, rows, "append"))
+
+    def insert_new(self, spec: TableSpec, frame: DataFrame) -> None:
+        """Add the rows whose key is not in the table yet, each once, whoever else writes at the same time.
+
+        ``frame`` may be read more than once: ``stage`` it where its rows cost much.
+        """
+        rows = typed(spec, frame).dropDuplicates(list(spec.key))
+
+        def insert(_: int) -> None:
+            if self._is_there(spec):
+                merge_into(self.delta(spec), spec, rows, update=False)
+            else:
+                self._save(spec, rows, "error")
+
+        self._commit(spec, insert)
 
     def replace(self, spec: TableSpec, frame: DataFrame, where: str | None = None) -> None:
-        """Replace the whole table, or the rows for which ``where`` holds, in one commit."""
-        self._write(spec, frame, "overwrite", where if self.exists(spec) else None)
+        """Replace the whole table, or the rows for which ``where`` holds, in one commit.
+
+        Where another writer was there, the rows of a whole table are computed once more, into the staging, and kept for
+        any later try; those of a part are computed anew, since they may be made of the table itself: what the other
+        writer added is then among them.
+        """
+        rows = typed(spec, frame)
+        staged: list[DataFrame] = []
+
+        def overwrite(attempt: int) -> None:
+            if attempt and not staged and where is None:
+                staged.append(typed(spec, self.stage(rows, spec.name)))
+            there = where is not None and self._is_there(spec)
+            if there:
+                self._add_columns(spec)
+            self._save(spec, staged[0] if staged else rows, "overwrite", where if there else None)
+
+        self._commit(spec, overwrite)
 
     def merge(self, spec: TableSpec, frame: DataFrame, update: bool = True, delete: Column | None = None) -> None:
         """Insert the rows whose key is new; with ``update``, bring changed rows up to date.
@@ -103,50 +148,70 @@ class TableStore:
         ``delete``: a condition on ``s`` (the rows given); rows for which it holds are removed, not written. Rows that
         would not change are left alone, so a re-run commits nothing. ``*_at`` columns do not count as change.
         """
-        if not self.exists(spec):
-            self._write(spec, frame if delete is None else frame.alias("s").where(~delete), "append")
-            return
-        with _user_columns(spec):
-            changes = self._new_or_changed(spec, frame, update, delete).persist()
+        rows = frame if spec.open else frame.select(*[c for c in frame.columns if c in spec.columns])
+
+        def change(_: int) -> None:
+            if not self._is_there(spec):
+                fresh = rows if delete is None else rows.alias("s").where(~delete)
+                self._save(spec, typed(spec, fresh), "error")
+                return
+            changes = new_or_changed(self.spark.table(self.name(spec)), spec, rows, update, delete).persist()
+            try:
+                if not changes.isEmpty():
+                    merge_into(self.delta(spec), spec, changes, update, delete)
+            finally:
+                changes.unpersist()
+
+        self._commit(spec, change)
+
+    def delete(self, spec: TableSpec, condition: Column) -> None:
+        """Remove the rows for which ``condition`` holds."""
+        self._commit(spec, lambda _: self.delta(spec).delete(condition))
+
+    def stage(self, frame: DataFrame, name: str) -> DataFrame:
+        """Compute ``frame`` once and keep its rows in the warehouse's own staging until this run ends (``finish``).
+
+        Returns a frame that reads them from there: it survives a lost executor, and a commit can be tried again
+        without computing anything twice. ``name``: letters, digits, dashes.
+        """
+        return self._stages().stage(frame, name)[0]
+
+    @contextmanager
+    def staged(self, frame: DataFrame, name: str) -> Iterator[DataFrame]:
+        """As ``stage``, until the block ends: for one slice of many."""
+        rows, folder = self._stages().stage(frame, name)
         try:
-            if not changes.isEmpty():
-                with _user_columns(spec):
-                    self._merge(spec, changes, update, delete)
-                self.versions_written[spec.name] = self.version(spec)
+            yield rows
         finally:
-            changes.unpersist()
+            self._stages().remove(folder)
 
-    def _new_or_changed(self, spec: TableSpec, frame: DataFrame, update: bool, delete: Column | None) -> DataFrame:
-        """The rows that a merge would write or delete by. Delta itself rewrites every file that a row given is in."""
-        table = self.spark.table(self.name(spec))
-        watched = [c for c in frame.columns if c not in spec.key and not c.endswith("_at")] if update else []
-        there = table.select(*table.columns, F.lit(True).alias("_there")).alias("t")
-        same_key = [F.col(f"t.`{c}`").eqNullSafe(F.col(f"s.`{c}`")) for c in spec.key]
-        types = dict(frame.dtypes)
+    @contextmanager
+    def lease(self, name: str, work: str | None = None, wait_seconds: float = 0.0) -> Iterator[None]:
+        """This run alone does the work called ``name`` in this warehouse while the block runs.
 
-        def value(side: str, c: str) -> Column:  # maps cannot be compared as they are
-            column = F.col(f"{side}.`{c}`")
-            return F.to_json(F.struct(column.alias("_"))) if "map<" in types[c] else column
+        Raises ``UserError`` that says who is at work, at once or after ``wait_seconds``. ``work``: what this run does,
+        for the others to read; ``name`` unless given.
+        """
+        with leased(shared_folder(self.spark, f"{self.folder()}/{LEASES}"), name, work or name, wait_seconds):
+            yield
 
-        differs = F.lit(False)
-        for c in watched:
-            known = c in table.columns
-            differs = differs | (~value("t", c).eqNullSafe(value("s", c)) if known else value("s", c).isNotNull())
-        absent = F.col("t._there").isNull()
-        wanted = absent | differs if delete is None else F.when(delete, ~absent).otherwise(absent | differs)
-        return frame.alias("s").join(there, on=reduce(and_, same_key), how="left").where(wanted).select("s.*")
+    def close(self) -> None:
+        """Remove what this run has staged."""
+        if self._staging is not None:
+            self._staging.close()
 
-    def _merge(self, spec: TableSpec, frame: DataFrame, update: bool, delete: Column | None) -> None:
-        same_key = " AND ".join(f"t.`{c}` <=> s.`{c}`" for c in spec.key)
-        merge = self.delta(spec).alias("t").merge(frame.alias("s"), same_key)
-        if spec.open:
-            merge = merge.withSchemaEvolution()
-        if delete is not None:
-            merge = merge.whenMatchedDelete(delete)
-        if update:
-            merge = merge.whenMatchedUpdateAll()
-        merge = merge.whenNotMatchedInsertAll(None if delete is None else ~delete)
-        merge.execute()
+    def _stages(self) -> Staging:
+        self._staging = self._staging or Staging(self.spark, self.folder())
+        return self._staging
+
+    def _commit(self, spec: TableSpec, write: Callable[[int], None]) -> None:
+        local = local_path(self.spark, f"{self.folder()}/{LEASES}")
+        lock = None if local is None else local / f"{spec.name}.lock"
+        with _user_columns(spec):
+            version = commit(self.spark, spec.name, lock, write)
+        self._known.add(spec.name)
+        if version is not None:
+            self.versions_written[spec.name] = version
 
     def delta(self, spec: TableSpec) -> DeltaTable:
         """Delta's own handle."""
@@ -175,32 +240,27 @@ class TableStore:
         """A folder of this warehouse for what is no table (MLlib's own models)."""
         if not self.is_catalog:
             return self.location
-        rows = self.spark.sql(f"DESCRIBE SCHEMA {quoted(self.location)}").collect()
-        return str(next(r[1] for r in rows if r[0].lower() in ("location", "namespace location")))
+        if self._folder is None:
+            rows = self.spark.sql(f"DESCRIBE SCHEMA {quoted(self.location)}").collect()
+            self._folder = str(next(r[1] for r in rows if r[0].lower() in ("location", "namespace location")))
+        return self._folder
 
-    def _write(self, spec: TableSpec, frame: DataFrame, mode: str, where: str | None = None) -> None:
-        """Write rows as the spec says them: its types (Arrow and SQL both widen them), its order, its comments.
+    def _add_columns(self, spec: TableSpec) -> None:
+        """Give an older table the columns that it lacks, so that a condition can name them."""
+        present = self.spark.table(self.name(spec)).columns
+        absent = [f for f in struct(spec.schema) if f.name not in present]
+        if absent:
+            columns = ", ".join(f"{f.name} {f.dataType.simpleString()}" for f in absent)
+            self.spark.sql(f"ALTER TABLE {self.name(spec)} ADD COLUMNS ({columns})")
 
-        A column that may be null and that the frame lacks is null; one that the table lacks (an older one) is added.
-        """
-        given = set(frame.columns)
-        ours = [
-            (F.col(f.name) if f.name in given or not f.nullable else F.lit(None))
-            .cast(f.dataType)
-            .alias(f.name, metadata=f.metadata)
-            for f in struct(spec.ddl)
-        ]
-        extra = [F.col(f"`{c}`") for c in frame.columns if spec.open and c not in spec.columns]
-        writer = frame.select(*ours, *extra).write.format("delta").mode(mode).option("mergeSchema", "true")
+    def _save(self, spec: TableSpec, rows: DataFrame, mode: str, where: str | None = None) -> None:
+        writer = rows.write.format("delta").mode(mode).option("mergeSchema", "true")
         if where is not None:
             writer = writer.option("replaceWhere", where)
-        with _user_columns(spec):
-            if self.is_catalog:
-                writer.saveAsTable(f"{self.location}.{spec.name}")
-            else:
-                writer.save(f"{self.location}/{spec.name}")
-        self._known.add(spec.name)
-        self.versions_written[spec.name] = self.version(spec)
+        if self.is_catalog:
+            writer.saveAsTable(f"{self.location}.{spec.name}")
+        else:
+            writer.save(f"{self.location}/{spec.name}")
 
 
 @contextmanager
@@ -215,6 +275,22 @@ def _user_columns(spec: TableSpec) -> Iterator[None]:
         raise UserError(
             f"table '{spec.name}' cannot take these columns: {reason}; rename or cast the column in the input"
         ) from e
+
+
+def typed(spec: TableSpec, frame: DataFrame) -> DataFrame:
+    """Rows as the spec says them: its types (Arrow and SQL both widen them), its order, its comments.
+
+    A column that may be null and that the frame lacks is null; one that the table lacks (an older one) is added.
+    """
+    given = set(frame.columns)
+    ours = [
+        (F.col(f.name) if f.name in given or not f.nullable else F.lit(None))
+        .cast(f.dataType)
+        .alias(f.name, metadata=f.metadata)
+        for f in struct(spec.ddl)
+    ]
+    extra = [F.col(f"`{c}`") for c in frame.columns if spec.open and c not in spec.columns]
+    return frame.select(*ours, *extra)
 
 
 def empty(spark: SparkSession, spec: TableSpec) -> DataFrame:
@@ -247,7 +323,12 @@ def absolute(path: str) -> str:
 
 def quoted(name: str) -> str:
     """``a.b`` → ```a`.`b```."""
-    return ".".join(f"`{part}`" for part in name.split("."))
+    return ".".join(quoted_part(part) for part in name.split("."))
+
+
+def quoted_part(name: str) -> str:
+    """One identifier (or path) as SQL takes it, whatever is in it."""
+    return "`" + name.replace("`", "``") + "`"
 
 
 def _schema_exists(spark: SparkSession, location: str) -> bool:

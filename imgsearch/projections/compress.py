@@ -15,14 +15,14 @@ from imgsearch.config import CompressConfig
 from imgsearch.errors import UserError
 from imgsearch.lake.batches import Batches, gather, sample_rows
 from imgsearch.lake.mllib import jvm_heap, pca_model
-from imgsearch.lake.runs import RunSummary, Stopwatch, finish
+from imgsearch.lake.runs import RunSummary, Stopwatch, exclusive, finish
 from imgsearch.lake.store import TableStore
 from imgsearch.projections.moments import Moments
 from imgsearch.projections.projecting import compress
 from imgsearch.projections.projection import DEFAULT_WHITENING, Projection, fit, from_mllib, overlap_at_k
 from imgsearch.projections.spaces import KnownEncoder, find_projection, keep_projection, known_encoder
 from imgsearch.projections.storage import expand, loss, shrink
-from imgsearch.tables import EMBEDDINGS, QUARANTINE, VECTORS
+from imgsearch.tables import EMBEDDINGS, PROJECTIONS, QUARANTINE, VECTORS
 from imgsearch.vectors import double_lists, unpack
 
 DEFAULT_COMPONENTS = 256
@@ -31,6 +31,7 @@ MLLIB_HEAP = 1_800_000_000  # bytes, at 2048-d; it grows with the square
 MLLIB_ROWS = 512  # that go to MLlib in one Arrow batch: 8 MB at 2048-d
 
 
+@exclusive("vectors")
 def run(spark: SparkSession, config: CompressConfig) -> RunSummary:
     """Fit a projection if there is none that fits the request, and apply it to the embeddings that lack a vector."""
     watch = Stopwatch()
@@ -67,8 +68,8 @@ def run(spark: SparkSession, config: CompressConfig) -> RunSummary:
         explained = projection.explained_variance_ratio.astype(float).tolist()
         pca_model(spark, projection.components.astype(float).tolist(), explained).write().overwrite().save(path)
         keep_projection(warehouse, projection, path)
-        if before is not None:
-            warehouse.delta(VECTORS).delete(F.col("projection_id") == before.projection_id)
+    if warehouse.exists(VECTORS):
+        _remove_outdated(warehouse)
     return finish(
         warehouse,
         "compress",
@@ -204,7 +205,7 @@ def _write_vectors(
         if is_new:
             warehouse.replace(VECTORS, good, where=f"projection_id = '{projection_id}'")
         elif n_good:
-            warehouse.append(VECTORS, good)
+            warehouse.insert_new(VECTORS, good)
         if n > n_good:
             refused = rows.where(F.col("vector").isNull()).select(
                 F.col("image_id").alias("path"), "image_id", F.lit("compress").alias("stage"),
@@ -216,6 +217,15 @@ def _write_vectors(
         return n, n - n_good
     finally:
         rows.unpersist()
+
+
+def _remove_outdated(warehouse: TableStore) -> None:
+    """Remove the vectors of earlier projections, and of fits that were stopped before they became a projection."""
+    rows = warehouse.read(PROJECTIONS).select("encoder_id", "projection_id", "created_at").collect()  # one a fit
+    latest = {row["encoder_id"]: row["projection_id"] for row in sorted(rows, key=lambda row: row["created_at"])}
+    outdated = ~F.col("projection_id").isin(*latest.values())
+    if not warehouse.read(VECTORS).where(outdated).isEmpty():
+        warehouse.delete(VECTORS, outdated)
 
 
 def _loss(embeddings: DataFrame, total: int, projection: Projection) -> dict[str, object]:

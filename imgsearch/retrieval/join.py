@@ -179,7 +179,19 @@ def merge_blocks(block_size: int) -> Callable[[pa.Table], pa.Table]:
 
 def image_key(column: str) -> Column:
     """``keys.order_keys`` in SQL."""
-    return F.conv(F.substring(column, 1, KEY_DIGITS), 16, 10).cast("bigint")
+    most = F.conv(F.substring(column, 1, KEY_DIGITS - 1), 16, 10).cast("bigint")
+    last = F.conv(F.substring(column, KEY_DIGITS, 1), 16, 10).cast("int")
+    return F.shiftleft(most, 3) + F.shiftright(last, 1)
+
+
+def sole_id() -> Column:
+    """The ``image_id`` of rows with one ``image_key``; the query fails where there are two, and names them."""
+    first, last = F.min("image_id"), F.max("image_id")
+    collision = F.concat(
+        F.lit("images "), first, F.lit(" and "), last,
+        F.lit(" share their first 63 bits and cannot be told apart in one search; take one out of the warehouse"),
+    )  # fmt: skip
+    return F.when(first == last, first).otherwise(F.raise_error(collision))
 
 
 def _packed(best: TopK, block: int) -> Iterator[pa.RecordBatch]:

@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from imgsearch.errors import UserError
-from imgsearch.retrieval.join import NO_SCORE, image_key, search
+from imgsearch.retrieval.join import NO_SCORE, image_key, search, sole_id
 from imgsearch.retrieval.queries import Asked
 from imgsearch.vectors import unpack
 
@@ -53,7 +53,7 @@ def find(
         vectors, gallery, top_k,
         own=asked.own if exclude_self else None, min_score=NO_SCORE if min_score is None else min_score,
     )  # fmt: skip
-    named = gallery.select("image_id").distinct().withColumn("image_key", image_key("image_id"))
+    named = gallery.groupBy(image_key("image_id").alias("image_key")).agg(sole_id().alias("image_id"))
     return (
         found.join(F.broadcast(_numbered(spark, asked)), on="query_row", how="inner")
         .join(named, on="image_key", how="inner")
@@ -72,8 +72,9 @@ def named_matches(found: DataFrame, asked: Asked, images: DataFrame, threshold: 
 def named_groups(support: DataFrame, asked: Asked, images: DataFrame, column: str) -> DataFrame:
     """``groups.SUPPORT`` with names: the columns of ``group_matches``. A path is one of the group's own."""
     spark = support.sparkSession
-    paths = images.groupBy("image_id", F.col(f"`{column}`").cast("string").alias("group_value"))
-    named = paths.agg(F.min("path").alias("path")).withColumn("image_key", image_key("image_id"))
+    value = F.col(f"`{column}`").cast("string").alias("group_value")
+    paths = images.groupBy(image_key("image_id").alias("image_key"), value)
+    named = paths.agg(sole_id().alias("image_id"), F.min("path").alias("path"))
     return (
         support.join(F.broadcast(_numbered(spark, asked)), on="query_row", how="inner")
         .join(named, on=["image_key", "group_value"], how="inner")
@@ -83,7 +84,8 @@ def named_groups(support: DataFrame, asked: Asked, images: DataFrame, column: st
 
 def _named(found: DataFrame, asked: Asked, images: DataFrame) -> DataFrame:
     spark = found.sparkSession
-    named = images.groupBy("image_id").agg(F.min("path").alias("path")).withColumn("image_key", image_key("image_id"))
+    paths = images.groupBy(image_key("image_id").alias("image_key"))
+    named = paths.agg(sole_id().alias("image_id"), F.min("path").alias("path"))
     return found.join(F.broadcast(_numbered(spark, asked)), on="query_row", how="inner").join(
         named, on="image_key", how="inner"
     )

@@ -17,7 +17,7 @@ from imgsearch.config import SearchConfig
 from imgsearch.errors import LAUNCHER, UserError
 from imgsearch.lake.csv_files import write_file
 from imgsearch.lake.runs import RunSummary, Stopwatch, finish
-from imgsearch.lake.store import TableStore
+from imgsearch.lake.store import TableStore, typed
 from imgsearch.projections.projection import Projection
 from imgsearch.projections.spaces import current_projection, gallery_of
 from imgsearch.retrieval.conditions import images_where, known_column
@@ -30,6 +30,9 @@ from imgsearch.retrieval.queries import read_queries
 from imgsearch.retrieval.recall import Check, Search
 from imgsearch.tables import CALIBRATIONS, EMBEDDINGS, GROUP_MATCHES, IMAGES, MATCHES, METRICS, VECTORS
 from imgsearch.vectors import Matrix, unpack
+
+#: How long a search waits for another one that is writing its tables.
+WAIT_SECONDS = 300.0
 
 
 def run(spark: SparkSession, config: SearchConfig) -> RunSummary:
@@ -83,21 +86,17 @@ def run(spark: SparkSession, config: SearchConfig) -> RunSummary:
             support, n_cut = search_groups(
                 lambda rows, depth: wanted.find(rows, depth), n_queries, images, grouping, size
             )
-            result = named_groups(support, asked, images, group_by)
-            warehouse.replace(GROUP_MATCHES, result)
-            result = warehouse.read(GROUP_MATCHES)
+            result = typed(GROUP_MATCHES, named_groups(support, asked, images, group_by)).persist()
             details |= {"group_by": group_by, "groups": result.select("group_value").distinct().count()}
             if n_cut:
                 notes.append(f"{n_cut:,} queries were ranked by their 10,000 best images only")
-        elif warehouse.exists(GROUP_MATCHES) and not warehouse.read(GROUP_MATCHES).isEmpty():
-            warehouse.replace(GROUP_MATCHES, warehouse.read(GROUP_MATCHES).limit(0))  # they were another search's
-        warehouse.replace(MATCHES, matches)
-        _keep_metrics(warehouse, metrics)
+        _write(warehouse, matches, None if group_by is None else result, metrics)
         n_matches = matches.count()
         if config.output is not None:
             order = [c for c in ("query_path", "query_id", "rank", "image_rank") if c in result.columns]
             write_file(result.orderBy(*order).toArrow(), config.output)
             details |= {"output": config.output}
+        result.unpersist()
         matches.unpersist()
     finally:
         found.unpersist()
@@ -178,6 +177,19 @@ def _threshold(warehouse: TableStore, projection: Projection) -> float | None:
         return None
     row = warehouse.read(CALIBRATIONS).where(F.col("projection_id") == projection.projection_id).first()
     return None if row is None else float(row["threshold"])
+
+
+def _write(
+    warehouse: TableStore, matches: DataFrame, groups: DataFrame | None, metrics: list[tuple[str, int, float]]
+) -> None:
+    """Put this search's tables in the place of the last one's. Another search waits until all of them are written."""
+    with warehouse.lease("search", wait_seconds=WAIT_SECONDS):
+        if groups is not None:
+            warehouse.replace(GROUP_MATCHES, groups)
+        elif warehouse.exists(GROUP_MATCHES) and not warehouse.read(GROUP_MATCHES).isEmpty():
+            warehouse.delete(GROUP_MATCHES, F.lit(True))  # they were another search's
+        warehouse.replace(MATCHES, matches)
+        _keep_metrics(warehouse, metrics)
 
 
 def _keep_metrics(warehouse: TableStore, metrics: list[tuple[str, int, float]]) -> None:

@@ -7,12 +7,13 @@ from pyspark.sql import functions as F
 
 from imgsearch.config import DropConfig
 from imgsearch.errors import UserError
-from imgsearch.lake.runs import RunSummary, Stopwatch, finish
+from imgsearch.lake.runs import RunSummary, Stopwatch, exclusive, finish
 from imgsearch.lake.store import TableStore
 from imgsearch.projections.spaces import known_encoder
 from imgsearch.tables import ALL_TABLES, EMBEDDINGS, ENCODERS, PROJECTIONS, TableSpec
 
 
+@exclusive("vectors")
 def run(spark: SparkSession, config: DropConfig) -> RunSummary:
     """Drop ``config.encoder``. Raises ``UserError`` where the warehouse has no such encoder, or several of that name.
 
@@ -48,5 +49,4 @@ def the_one(warehouse: TableStore, wanted: str) -> str:
 
 
 def _delete(warehouse: TableStore, spec: TableSpec, column: str, values: list[str]) -> None:
-    warehouse.delta(spec).delete(F.col(column).isin(*values))
-    warehouse.versions_written[spec.name] = warehouse.version(spec)
+    warehouse.delete(spec, F.col(column).isin(*values))

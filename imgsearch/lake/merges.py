@@ -1,0 +1,60 @@
+"""What a merge into a Delta table would change, and the merge."""
+
+from __future__ import annotations
+
+from functools import reduce
+from operator import and_
+
+from delta.tables import DeltaTable
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from imgsearch.tables import TableSpec
+
+
+def new_or_changed(
+    table: DataFrame, spec: TableSpec, rows: DataFrame, update: bool, delete: Column | None
+) -> DataFrame:
+    """The rows that a merge into ``table`` would write or delete by, of ``rows`` (called ``s`` in ``delete``).
+
+    Delta itself rewrites every file that a row given is in, changed or not.
+    """
+    compared = [c for c in rows.columns if c not in spec.key and not c.endswith("_at")] if update else []
+    there = table.select(*table.columns, F.lit(True).alias("_there")).alias("t")
+    types = dict(rows.dtypes)
+
+    def value(side: str, c: str) -> Column:  # maps cannot be compared as they are
+        column = F.col(f"{side}.`{c}`")
+        return F.to_json(F.struct(column.alias("_"))) if "map<" in types[c] else column
+
+    differs = F.lit(False)
+    for c in compared:
+        in_table = c in table.columns
+        differs = differs | (~value("t", c).eqNullSafe(value("s", c)) if in_table else value("s", c).isNotNull())
+    absent = F.col("t._there").isNull()
+    written = absent | differs if delete is None else F.when(delete, ~absent).otherwise(absent | differs)
+    joined = rows.alias("s").join(there, on=same_key(spec, table.columns, rows.columns), how="left")
+    return joined.where(written).select("s.*")
+
+
+def merge_into(table: DeltaTable, spec: TableSpec, rows: DataFrame, update: bool, delete: Column | None = None) -> None:
+    """Insert rows whose key is new; with ``update`` take over the others, or delete those for which ``delete`` holds.
+
+    Columns that the table lacks are added to it: the user's own, and those of a newer release.
+    """
+    condition = same_key(spec, table.toDF().columns, rows.columns)
+    merge = table.alias("t").merge(rows.alias("s"), condition).withSchemaEvolution()
+    if delete is not None:
+        merge = merge.whenMatchedDelete(delete)
+    if update:
+        merge = merge.whenMatchedUpdateAll()
+    merge.whenNotMatchedInsertAll(None if delete is None else ~delete).execute()
+
+
+def same_key(spec: TableSpec, table: list[str], rows: list[str]) -> Column:
+    """``t`` and ``s`` have one key. A column of the key that one of them lacks is null there."""
+
+    def value(side: str, c: str) -> Column:
+        return F.col(f"{side}.`{c}`") if c in (table if side == "t" else rows) else F.lit(None)
+
+    return reduce(and_, [value("t", c).eqNullSafe(value("s", c)) for c in spec.key])
