@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 SHELL := bash
 PYTHON := .venv/bin/python
-CODE := imgsearch jobs plantdemo tests benchmarks
+CODE := imgsearch jobs plantdemo tests benchmarks archive
 export PYTHONPATH := $(CURDIR)
 
 ##@ Set-up
@@ -43,13 +43,16 @@ soak: setup  ## 50 random kills on a standalone cluster over 20,000 images, agai
 	$(PYTHON) benchmarks/soak.py $(ARGS)
 
 ##@ The product
-.PHONY: demo clean help
+.PHONY: demo package clean help
 demo:  ## draw a gallery and run the whole chain on it (ARGS="--images 200")
 	./spark-submit.sh demo $(ARGS)
 
+package: setup  ## one archive for executors (Python and all), and the wheel, in dist/
+	$(PYTHON) -m archive.build --uv "$$(bash setup.sh uv)" $(ARGS)
+
 clean:  ## caches and what the demo wrote; .venv and the jars stay
 	rm -rf demo-out spark-warehouse metastore_db derby.log .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	find imgsearch jobs plantdemo tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
+	find imgsearch jobs plantdemo tests benchmarks archive -name __pycache__ -prune -exec rm -rf {} +
 
 help:  ## this list
 	@awk 'BEGIN {FS = ":.*##"; printf "make TARGET\n"} \

@@ -125,6 +125,7 @@ setup_jars() {
 if [ "${BASH_SOURCE[0]}" = "$0" ]; then
     case "${1:-run}" in
         extra) setup_extra "$2" "${3:-it was asked for}" ;;
+        uv) find_uv ;;
         *) check_java; setup_python "${1:-run}"; setup_jars ;;
     esac
 fi

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 __all__ = ["search"]
 
+__version__ = "0.1.0"
+
 
 def search(
     queries: DataFrame,

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import pkgutil
+import shutil
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
 from llvmlite import binding
 from numba import config
+from numba.core.caching import InTreeCacheLocator
 
+LOCATORS = "CACHE_LOCATOR_CLASSES"  # where numba keeps machine code: classes asked in turn, by name
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def compiled(function: F) -> F:
     """``function`` compiled for this CPU at its first call, without the interpreter lock and on one thread.
 
-    The machine code is cached beside the source, else under ``NUMBA_CACHE_DIR`` or the user's cache folder; where
-    none of them can be written, or the package is imported from an archive, every process compiles for itself.
+    The machine code is cached: under ``NUMBA_CACHE_DIR``, beside the source, or in one folder of this machine (see
+    ``KernelCache``). Where none of them can be written, every process compiles for itself.
     """
     return _compile(function)
 
@@ -28,14 +35,96 @@ def compiled_sums(function: F) -> F:
 
 
 def _compile(function: F, **options: Any) -> F:
-    plain = numba.njit(nogil=True, **options)
+    before: str = getattr(config, LOCATORS)
+    settings = vars(config)  # numba's settings are made when it is imported: mypy knows none of them
+    settings[LOCATORS] = before or f"UserProvidedCacheLocator,{__name__}.{KernelCache.__name__}"
     try:
         kept = numba.njit(cache=True, nogil=True, **options)(function)
         folder = kept.stats.cache_path  # numba finds out too late, when it has compiled and wants to write
         os.makedirs(folder, exist_ok=True)
-        return kept if os.access(folder, os.W_OK) else plain(function)
+        if os.access(folder, os.W_OK):
+            return kept
     except (RuntimeError, OSError):  # no place at all, or one that cannot be made
-        return plain(function)
+        pass
+    finally:
+        settings[LOCATORS] = before
+    return numba.njit(nogil=True, **options)(function)
+
+
+class KernelCache(InTreeCacheLocator):
+    """Machine code beside its source; where that cannot be written, in one folder of this machine.
+
+    So an executor's code is compiled once a machine, whether the package came as a zip (no folder at all) or in an
+    archive that belongs to somebody else. What an archive brought compiled is copied to the machine's folder first.
+    Machine code is run, so a folder that others can write to is not used.
+    """
+
+    def __init__(self, py_func: Any, py_file: str) -> None:
+        super().__init__(py_func, py_file)
+        self._source = source_of(py_func.__module__, py_file)
+        beside = Path(self._cache_path)
+        if not (os.path.isfile(py_file) and _is_writable(beside)):
+            self._cache_path = str(machine_folder(self._source))
+            _copy_missing(beside, Path(self._cache_path), Path(py_file).stem)
+
+    def get_source_stamp(self) -> bytes:
+        return hashlib.sha256(self._source).digest()
+
+    @classmethod
+    def from_function(cls, py_func: Any, py_file: str) -> KernelCache | None:
+        try:
+            return cls(py_func, py_file)
+        except (ImportError, OSError):
+            return None
+
+
+def source_of(module: str, file: str) -> bytes:
+    """The text of a module, from a folder or a zip. Raises ``OSError`` or ``ImportError`` where it is nowhere."""
+    if os.path.isfile(file):
+        return Path(file).read_bytes()
+    content = pkgutil.get_data(module, os.path.basename(file))
+    if content is None:
+        raise ImportError(f"{module} has no source")
+    return content
+
+
+def machine_folder(source: bytes) -> Path:
+    """Where the machine code of this source is kept on this machine: the user's cache folder, else the temporary one.
+
+    Raises ``OSError`` where there is none that only this user can write.
+    """
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "imgsearch"
+    temporary = Path(tempfile.gettempdir()) / f"imgsearch-{os.getuid()}"
+    for root in (caches, temporary):
+        try:
+            root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError:
+            continue
+        entry = root.stat()
+        if entry.st_uid == os.getuid() and not entry.st_mode & 0o022 and _is_writable(root):
+            return root / "kernels" / hashlib.sha256(source).hexdigest()[:16]
+    raise PermissionError(f"neither {caches} nor {temporary} is a folder of this user's own")
+
+
+def _is_writable(folder: Path) -> bool:
+    """Whether files can be made in ``folder``, which is made where that is possible."""
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK)
+
+
+def _copy_missing(source: Path, target: Path, module: str) -> None:
+    """What was compiled beside the source, unless the machine's folder has it already."""
+    if not source.is_dir():
+        return
+    target.mkdir(parents=True, exist_ok=True)
+    for path in sorted(source.glob(f"{module}.*.nb[ci]")):
+        if not (target / path.name).exists():
+            part = target / f"{path.name}.{os.getpid()}"
+            shutil.copyfile(path, part)
+            part.replace(target / path.name)
 
 
 def cpu_features() -> frozenset[str]:

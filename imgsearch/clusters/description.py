@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from imgsearch.vectors import Matrix
 
@@ -118,6 +117,8 @@ def match_clusters(
     cluster that shares no image with its match, or has none, gets a fresh number from ``next_id`` on. Overlap is what
     the matching maximises (Kuhn 1955); ``share`` is the part of an old cluster that counts as a split or a merge.
     """
+    from scipy.optimize import linear_sum_assignment  # executors have no SciPy
+
     rows, columns = linear_sum_assignment(overlap, maximize=True)
     n_new = overlap.shape[1]
     new_ids, shared = np.full(n_new, -1, np.int32), np.zeros(n_new, np.int64)

@@ -13,6 +13,7 @@ import io
 import tempfile
 from collections.abc import Iterator
 from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-PICTURES = Path(__file__).with_name("int8_pictures.npz")  # JPEG files laid end to end, and where each ends
+PICTURES = files("imgsearch").joinpath(
+    "encoders", "int8_pictures.npz"
+)  # JPEG files laid end to end, and where each ends
 RECIPE = "u8s8 per-channel minmax 1"  # part of encoder_id; its number is raised when anything here changes
 OPERATORS = ["Conv", "Gemm", "MatMul", "Add", "Clip", "Relu", "MaxPool"]
 STEP = 4  # pictures a run
@@ -34,7 +37,7 @@ def pictures_sha256() -> str:
 
 def calibration_pictures(height: int, width: int) -> NDArray[np.uint8]:
     """The pictures that int8 reads its ranges off, (48, height, width, 3) uint8: drawn once, the same for everyone."""
-    with np.load(PICTURES) as stored:
+    with np.load(io.BytesIO(PICTURES.read_bytes())) as stored:
         jpegs, ends = stored["jpegs"], stored["ends"]
     starts = [0, *ends[:-1]]
     pictures = [Image.open(io.BytesIO(jpegs[a:b].tobytes())).convert("RGB") for a, b in zip(starts, ends, strict=True)]

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.metrics import normalized_mutual_info_score
 
 from imgsearch.vectors import Matrix
 
@@ -108,4 +107,6 @@ def purity(cluster_ids: ArrayLike, labels: ArrayLike) -> float:
 
 def nmi(cluster_ids: ArrayLike, labels: ArrayLike) -> float:
     """Normalised mutual information, divided by the arithmetic mean of the two entropies (scikit-learn's default)."""
+    from sklearn.metrics import normalized_mutual_info_score  # a second; executors have no scikit-learn
+
     return float(normalized_mutual_info_score(codes(labels), codes(cluster_ids)))

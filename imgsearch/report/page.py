@@ -16,9 +16,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jinja2
-from markupsafe import Markup
-
 from imgsearch.errors import LAUNCHER
 from imgsearch.report import curve, ingested, scatter
 from imgsearch.report.album import Album, Record, records
@@ -79,6 +76,9 @@ def render(data: ReportData) -> str:
     marks = assign_marks(list(names), scatter.centres(points))
     searches = _searches(data, album)
     script = _resource("report.js")
+    import jinja2  # executors have no Jinja
+    from markupsafe import Markup
+
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )

@@ -1,0 +1,55 @@
+"""Run by the archive's own Python, in it: every compiled function called once, so that its machine code travels.
+
+It fits CPUs of this machine's kind; on others numba compiles anew, once a machine (see ``imgsearch.compiled``).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from imgsearch.clusters import kmeans
+from imgsearch.duplicates import pairs
+from imgsearch.images import resampling
+from imgsearch.topk import int8
+from imgsearch.topk.score import paired_scores
+from imgsearch.topk.topk import RunningTopK
+
+
+def unit_rows(n: int, writable: bool = True) -> np.ndarray:
+    """(n, 32) float32 rows; Arrow's buffers cannot be written to, which is another type to numba."""
+    rows = np.random.default_rng(n).normal(size=(n, 32)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    rows.setflags(write=writable)
+    return rows
+
+
+def search() -> None:
+    """Both engines, over galleries and ids as they come from Arrow and as NumPy makes them."""
+    for engine in ("int8", "float32") if int8.supported() else ("float32",):
+        for writable in (True, False):
+            gallery, ids = unit_rows(3000, writable), np.arange(3000)
+            ids.setflags(write=writable)
+            running = RunningTopK(unit_rows(40, writable), 5, engine)
+            running.update(gallery, ids, np.arange(40), 0.1)
+            running.result()
+
+
+def main() -> None:
+    """Each room's kernels."""
+    search()
+    rows = unit_rows(400)
+    paired_scores(rows, rows)
+    rng = np.random.default_rng(0)
+    for batch in (rows, unit_rows(400, False)):
+        centroids = kmeans.seed(batch, 4, rng)
+        kmeans.partial(batch, centroids)
+        kmeans.assign(batch, centroids)
+    ids = np.arange(len(rows))
+    pairs.group(len(rows), pairs.pairs_above(rows, ids, rows, ids, 0.3))
+    picture = rng.integers(0, 256, (96, 120, 4), np.uint8)
+    resampling.resample(picture, (40, 30), Image.Resampling.BICUBIC, (0, 0, 120, 96))
+
+
+if __name__ == "__main__":
+    main()
