@@ -12,9 +12,12 @@ setup:  ## the locked environment in .venv, with what development needs, and Del
 	@bash setup.sh dev
 
 ##@ Checks
-.PHONY: test test-fast test-pairs lint format
-test: lint  ## everything: lint, types, all tests (starts Spark), in two processes
-	$(PYTHON) -m pytest imgsearch tests -n 2 --dist loadfile $(PYTEST)
+.PHONY: test test-cluster test-fast test-pairs lint format
+test: lint  ## everything but the clusters: lint, types, all tests (starts Spark), in two processes
+	$(PYTHON) -m pytest imgsearch tests -m "not cluster" -n 2 --dist loadfile $(PYTEST)
+
+test-cluster: setup  ## real processes: a standalone cluster, HDFS and YARN, an object store
+	$(PYTHON) -m pytest tests/cluster -m cluster $(PYTEST)
 
 test-fast: lint  ## lint, types, and the tests that need no Spark
 	$(PYTHON) -m pytest imgsearch tests -m "not spark and not real_data" $(PYTEST)

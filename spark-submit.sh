@@ -82,7 +82,7 @@ case "$master" in
         fi
         export SPARK_LOCAL_IP="${SPARK_LOCAL_IP:-127.0.0.1}" ;;
     *)
-        # Executors elsewhere get the package; their Python environment is theirs (see docs/clusters.md).
+        # Executors elsewhere get the package; their Python environment is theirs (see docs/deployment.md).
         package="$CACHE/imgsearch.zip"
         mkdir -p "$CACHE"
         "$PYTHON" -m imgsearch.lake.package "$package"

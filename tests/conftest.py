@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from hypothesis import settings
+from support.tiny import write_tiny
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -31,7 +32,6 @@ HEIGHTS = (
     "jobs",
     "cluster",
 )
-TINY_SIDE, TINY_DIM = 16, 24
 
 settings.register_profile("imgsearch", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("imgsearch")
@@ -93,28 +93,6 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
 def other_tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Another encoder, of the same shape."""
     return write_tiny(tmp_path_factory.mktemp("encoder") / "other.onnx", seed=1)
-
-
-def write_tiny(path: Path, seed: int) -> str:
-    """``y = |x W|`` over all pixels, as an ``.onnx`` with its TOML beside it."""
-    import onnx
-    from onnx import TensorProto, helper, numpy_helper
-
-    weights = np.random.default_rng(seed).normal(size=(3 * TINY_SIDE * TINY_SIDE, TINY_DIM)).astype(np.float32)
-    nodes = [
-        helper.make_node("Flatten", ["x"], ["flat"]),
-        helper.make_node("MatMul", ["flat", "w"], ["y"]),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "tiny",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, TINY_SIDE, TINY_SIDE])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", TINY_DIM])],
-        [numpy_helper.from_array(weights, "w")],
-    )
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), str(path))
-    path.with_suffix(".toml").write_text("mean = [0.5, 0.5, 0.5]\nstd = [0.25, 0.25, 0.25]\n")
-    return str(path)
 
 
 Draw = Callable[..., Path]

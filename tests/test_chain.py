@@ -363,7 +363,7 @@ def test_mistakes_are_told_and_nothing_is_written(spark: SparkSession, chain: Ch
 
     network = Path(own).read_bytes()
     try:  # the file that made the embeddings is another now
-        from conftest import write_tiny
+        from support.tiny import write_tiny
 
         write_tiny(Path(own), seed=3)
         with pytest.raises(UserError, match="vectors of two encoders are never compared"):

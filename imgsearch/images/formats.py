@@ -72,7 +72,7 @@ class DecodeLimits:
 
     ``max_pixels`` and ``memory`` (bytes beside what the worker holds: decoder, pixels and the file itself) are asked of
     the header; ``seconds`` is CPU time of the decode. Where a worker has ``memory`` to spare, every accepted image
-    decodes; the network and 640 MiB are within the 1 GB that docs/clusters.md asks for.
+    decodes; the network and 640 MiB are within the 1 GB that docs/deployment.md asks for.
     """
 
     max_pixels: int = 200_000_000

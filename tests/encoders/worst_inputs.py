@@ -58,4 +58,5 @@ def main() -> None:
         print(json.dumps(row | {"outcome": outcome}), flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()

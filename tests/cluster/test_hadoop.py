@@ -1,0 +1,44 @@
+"""HDFS and YARN: everything that is read and written is on ``hdfs://``, executors are containers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from support.chain import SHIPPED, Place, differences, run_chain, tables
+from support.hadoop import Hdfs, Yarn, hadoop_fs
+
+pytestmark = [pytest.mark.cluster, pytest.mark.spark]
+
+
+@pytest.fixture(scope="module")
+def on_yarn(distributed_files: Hdfs, resource_manager: Yarn, gallery) -> Place:
+    base = f"{distributed_files.uri}/bed"
+    hadoop_fs("-put", gallery.folder, base)
+    return Place(
+        base,
+        [*SHIPPED, "--master", "yarn", "--num-executors", "2", "--executor-memory", "700m", "--conf",
+         f"spark.yarn.jars=local:{resource_manager.spark}/jars/*"],
+        {"HADOOP_CONF_DIR": str(resource_manager.conf)},
+    )  # fmt: skip
+
+
+def test_the_chain_on_hdfs_and_yarn_is_the_local_one(
+    on_yarn: Place, gallery, reference: dict[str, pd.DataFrame], tmp_path: Path
+) -> None:
+    run_chain(on_yarn, gallery.encoder)
+    hadoop_fs("-get", on_yarn.base, tmp_path / "bed")
+    assert differences(reference, tables(tmp_path / "bed" / "w", on_yarn.base)) == []
+    written = {str(p.relative_to(tmp_path / "bed")) for p in (tmp_path / "bed").rglob("*")}
+    assert {"matches.csv", "duplicates.parquet", "metrics.csv", "export/report/index.html"} <= written
+    assert len(pd.read_csv(tmp_path / "bed" / "matches.csv")) == 7 * 5
+    report = (tmp_path / "bed" / "export" / "report" / "index.html").read_text(encoding="utf-8")
+    assert "kind 3" in report
+
+
+def test_a_job_with_its_driver_on_the_cluster(on_yarn: Place, resource_manager: Yarn) -> None:
+    place = Place(on_yarn.base, [*on_yarn.options, "--deploy-mode", "cluster"], on_yarn.env)
+    place.submit("label", "--warehouse", f"{place.base}/w", "--labels", f"{place.base}/labels.csv")
+    said = "".join(path.read_text() for path in resource_manager.logs.rglob("stdout"))
+    assert "label: " in said
