@@ -26,13 +26,13 @@ import pyarrow as pa
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
-from imgsearch.stages import dedup  # noqa: E402
 from measure import claim, descendants, save, side_by_side  # noqa: E402
 from pyspark.sql import SparkSession  # noqa: E402
 from pyspark.sql import functions as F  # noqa: E402
 from search import an_id, drawn, in_clusters  # noqa: E402
 
 from imgsearch.config import DedupConfig  # noqa: E402
+from imgsearch.duplicates import dedup  # noqa: E402
 from imgsearch.lake.session import build_session  # noqa: E402
 from imgsearch.lake.store import TableStore  # noqa: E402
 from imgsearch.projections.projection import Projection  # noqa: E402

@@ -85,12 +85,9 @@ def nearest(vectors: Matrix) -> np.ndarray:
 
 def quality(vectors: Matrix, labels: list[str], queries: Matrix | None = None) -> dict[str, float]:
     """Precision at 1 and 10, and mean average precision; ``queries``: what the images ask with, if not themselves."""
-    one, ten = retrieval(vectors, labels, 1, queries), retrieval(vectors, labels, 10, queries)
-    return {
-        "p@1": float(np.nanmean(one.precision_at_k)),
-        "p@10": float(np.nanmean(ten.precision_at_k)),
-        "mAP": float(np.nanmean(ten.average_precision)),
-    }
+    result = retrieval(vectors, labels, (1, 10), queries)
+    at_one, at_ten = np.nanmean(result.precision_at_k, axis=0)
+    return {"p@1": float(at_one), "p@10": float(at_ten), "mAP": float(np.nanmean(result.average_precision))}
 
 
 def measure(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -150,8 +151,15 @@ class SearchConfig:
     augment: str | None = option("embed queries in several ways and take the mean: flip, rotate", None, "flip,rotate")
     output: str | None = option("write the matches to this file too (.csv or .parquet)", None, "PATH")
     encoder: str | None = option("encoder_id or name, where the warehouse holds several (default: the latest)", None)
+    search_id: str | None = option(
+        "the name of this search; an earlier one of that name is replaced (default: time and settings)", None, "ID"
+    )
+    keep_searches: int = option("searches whose matches stay; the oldest beyond are removed", 10, "N")
 
     def __post_init__(self) -> None:
+        at_least("keep_searches", self.keep_searches, 1)
+        if self.search_id is not None and not re.fullmatch(r"[\w.-]{1,80}", self.search_id, re.ASCII):
+            raise UserError.option("search_id", self.search_id, "letters, digits, '.', '_' and '-', at most 80")
         within("top_k", self.top_k, 1, 10_000)
         within("min_score", self.min_score, -1, 1)
         at_least("nprobe", self.nprobe, 1)
@@ -225,11 +233,14 @@ class EvaluateConfig:
     )
     label_column: str = option("the column of the truth file to evaluate against", "label", "NAME")
     expand: int = option("measure `search --expand M` too: each image asks with its M best matches", 0, "M")
+    sample: int = option("images that ask, with the error printed (0: all; time grows with their number)", 10_000, "N")
+    search_id: str | None = option("the search to judge (default: the last)", None, "ID")
     output: str | None = option("write the metrics to this file too", None, "FILE.csv")
     encoder: str | None = option("encoder_id or name, where the warehouse holds several (default: the latest)", None)
 
     def __post_init__(self) -> None:
         within("expand", self.expand, 0, 100)
+        at_least("sample", self.sample, 0)
         if self.output is not None and not self.output.endswith(".csv"):
             raise UserError.option("output", self.output, "must end in .csv")
 
@@ -242,6 +253,8 @@ class ExportConfig:
     warehouse: str = option(WAREHOUSE_HELP, metavar="W")
     output: str = option("the folder to write; what an earlier export made there is replaced", metavar="DIR")
     map_points: int = option("images on the 2-D map", 2_000, "N")
+    search_id: str | None = option("the search whose matches are exported (default: the last)", None, "ID")
+    encoder: str | None = option("encoder_id or name, where the warehouse holds several (default: the latest)", None)
 
     def __post_init__(self) -> None:
         within("map_points", self.map_points, 10, 20_000)

@@ -245,9 +245,32 @@ IMAGE_LABELS = TableSpec(
     job="label",
 )
 
+SEARCHES = TableSpec(
+    "searches",
+    """
+    search_id STRING NOT NULL COMMENT 'what --search-id said, else made of time and settings',
+    started_at TIMESTAMP NOT NULL COMMENT 'the last search is the one with the greatest',
+    seconds DOUBLE NOT NULL,
+    queries STRING NOT NULL COMMENT 'what --queries named',
+    n_queries BIGINT NOT NULL,
+    n_matches BIGINT NOT NULL,
+    gallery BIGINT NOT NULL COMMENT 'images that were searched',
+    top_k INT NOT NULL,
+    encoder_id STRING NOT NULL,
+    projection_id STRING NOT NULL,
+    nprobe INT COMMENT 'clusters that each query probed; null: all',
+    recall DOUBLE COMMENT 'measured ann_recall_at_k; null where it was not measured',
+    settings MAP<STRING, STRING> COMMENT 'all settings of the search',
+    versions_read MAP<STRING, BIGINT> COMMENT 'Delta version of each table it read'
+    """,
+    key=("search_id",),
+    job="search",
+)
+
 MATCHES = TableSpec(
     "matches",
     """
+    search_id STRING COMMENT 'the search, as in searches; null: older than that table',
     query_id STRING NOT NULL,
     query_path STRING,
     rank INT NOT NULL COMMENT 'from 1',
@@ -256,13 +279,14 @@ MATCHES = TableSpec(
     score FLOAT NOT NULL COMMENT 'cosine, higher is better',
     is_match BOOLEAN COMMENT 'score reaches the calibrated threshold; null before `calibrate`'
     """,
-    key=("query_id", "rank"),
+    key=("search_id", "query_id", "rank"),
     job="search",
 )
 
 GROUP_MATCHES = TableSpec(
     "group_matches",
     """
+    search_id STRING COMMENT 'the search, as in searches; null: older than that table',
     query_id STRING NOT NULL,
     query_path STRING,
     rank INT NOT NULL COMMENT 'of the group, from 1',
@@ -274,7 +298,7 @@ GROUP_MATCHES = TableSpec(
     path STRING,
     score FLOAT NOT NULL COMMENT 'cosine of the image'
     """,
-    key=("query_id", "rank", "image_rank"),
+    key=("search_id", "query_id", "rank", "image_rank"),
     job="search",
 )
 
@@ -330,7 +354,8 @@ METRICS = TableSpec(
     """
     metric STRING NOT NULL,
     k INT COMMENT 'null for metrics without a cut',
-    value DOUBLE NOT NULL
+    value DOUBLE NOT NULL,
+    error DOUBLE COMMENT 'standard error, where the queries are a sample'
     """,
     key=("metric", "k"),
     job="evaluate",
@@ -358,6 +383,6 @@ RUNS = TableSpec(
 
 ALL_TABLES = (
     IMAGES, CONTENTS, QUARANTINE, ENCODERS, EMBEDDINGS, PROJECTIONS, VECTORS, CLUSTERS, MEMBERS, CLUSTER_EVENTS,
-    CLUSTER_CURVE, DRIFT, IMAGE_LABELS, MATCHES, GROUP_MATCHES, CALIBRATIONS, DUPLICATES, LEAKS,
+    CLUSTER_CURVE, DRIFT, IMAGE_LABELS, SEARCHES, MATCHES, GROUP_MATCHES, CALIBRATIONS, DUPLICATES, LEAKS,
     METRICS, RUNS,
 )  # fmt: skip

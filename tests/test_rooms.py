@@ -34,9 +34,9 @@ WITH_SPARK = {
     "projections": "compress projecting spaces",
     "encoders": "embed udf",
     "clusters": "cluster blocks rounds store layout drift_table numbers metadata thresholds",
-    "retrieval": "search queries conditions join matches recall group_search",
-    "duplicates": "dedup",
-    "labels": "label evaluate calibrate",
+    "retrieval": "search queries conditions join matches recall group_search searches expanding",
+    "duplicates": "dedup near grouping",
+    "labels": "label evaluate calibrate image_names agreement retrieval_quality",
     "report": "export star_schema",
     "upkeep": "drop",
 }

@@ -16,6 +16,7 @@ from imgsearch.vectors import Matrix
 
 Ids = NDArray[np.int64]
 _CHUNK = 1_024
+_SLACK = 2e-3  # by which rounding can make another centroid the nearest
 
 
 class Led(NamedTuple):
@@ -67,27 +68,17 @@ class Leaders:
         return Led(leaders, scores)
 
 
-def near_clusters(vectors: Matrix, centroids: Matrix, cluster_ids: Ids, threshold: float, onward: bool) -> Ids:
-    """(n, most visits) int64, −1 where there are fewer: every cluster that could hold a row within ``threshold``.
+def near_clusters(vectors: Matrix, centroids: Matrix, threshold: float) -> NDArray[np.bool_]:
+    """(n, n_clusters) bool: the clusters that could hold a row within ``threshold`` (a cosine above 0).
 
-    Proof: if the angle between a and b is at most t, and b lies with the centroid nearest to it, then by the triangle
-    inequality the angle of a to b's centroid is at most that of a to its own nearest one, plus 2 t.
-
-    ``onward``: only a row's own cluster and those of higher number, so that of two rows one visits the other.
+    Proof: let b lie in the cluster of c, so that no other centroid is nearer to b, and let d be the centroid nearest to
+    a. Then b is on c's side of the plane between c and d: b · w ≥ 0 with w = (c − d) / |c − d|. If the angle between a
+    and b is at most t, that of a to w is at most 90° + t, so a · w ≥ −sin t, which is a · d − a · c ≤ sin t |c − d|.
     """
-    reach = np.float32(2 * np.arccos(min(1.0, threshold)) + 2e-3)
-    order = np.argsort(cluster_ids)
-    cluster_ids, centroids = cluster_ids[order], centroids[order]
-    found: list[Ids] = []
-    for start in range(0, len(vectors), 4_096):
-        angles = np.arccos(np.clip(vectors[start : start + 4_096] @ centroids.T, -1, 1))
-        visit = angles <= angles.min(axis=1, keepdims=True) + reach
-        if onward:
-            visit &= cluster_ids >= cluster_ids[angles.argmin(axis=1)][:, None]
-        width = int(visit.sum(axis=1).max(initial=1))
-        first = np.argsort(~visit, axis=1, kind="stable")[:, :width]
-        found.append(np.where(np.take_along_axis(visit, first, 1), cluster_ids[first], -1))
-    if not found:
-        return np.empty((0, 1), np.int64)
-    widest = max(part.shape[1] for part in found)
-    return np.concatenate([np.pad(p, ((0, 0), (0, widest - p.shape[1])), constant_values=-1) for p in found])
+    reach = np.float32(np.sqrt(max(0.0, 1 - threshold**2)))
+    distances = np.sqrt(np.clip(2 - 2 * (centroids @ centroids.T), 0, None))
+    scores = vectors @ centroids.T
+    nearest = scores.argmax(axis=1)
+    lag = np.take_along_axis(scores, nearest[:, None], 1) - scores
+    near: NDArray[np.bool_] = lag <= reach * distances[nearest] + np.float32(_SLACK)
+    return near

@@ -82,17 +82,28 @@ def pairs_above(
     same = np.array_equal(left_ids, right_ids)
     if not same and len(np.intersect1d(left_ids, right_ids)):
         raise ValueError("the blocks overlap in part: pairs would come twice")
-    found = []
-    for i in range(0, len(left), _BLOCK):
-        for j in range(i if same else 0, len(right), _BLOCK):
-            a, b = slice(i, i + _BLOCK), slice(j, j + _BLOCK)
-            found.append(_block_pairs(left[a], left_ids[a], right[b], right_ids[b], threshold))
-    if not found:
-        return Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
-    one, other, scores = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    one, other, scores = pairs_between(left, left_ids, right, right_ids, threshold, upper=same)
     low, high = np.minimum(one, other), np.maximum(one, other)
     order = np.lexsort((high, low))
     return Pairs(low[order], high[order], scores[order])
+
+
+def pairs_between(
+    left: Matrix, left_ids: NDArray[np.int64], right: Matrix, right_ids: NDArray[np.int64], threshold: float,
+    upper: bool = False,
+) -> Pairs:  # fmt: skip
+    """As ``pairs_above`` without its checks: (left id, right id, score) as they come, not sorted.
+
+    ``upper``: the blocks are one and the same, and each pair is wanted once.
+    """
+    found = [Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))]
+    for i in range(0, len(left), _BLOCK):
+        for j in range(i if upper else 0, len(right), _BLOCK):
+            a, b = slice(i, i + _BLOCK), slice(j, j + _BLOCK)
+            one, other, scores = _block_pairs(left[a], left_ids[a], right[b], right_ids[b], threshold)
+            once = one < other if upper and i == j else slice(None)
+            found.append(Pairs(one[once], other[once], scores[once]))
+    return Pairs(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
 
 
 def group(n: int, pairs: Pairs, weights: NDArray[np.int64] | None = None) -> Groups:
@@ -110,28 +121,49 @@ def group(n: int, pairs: Pairs, weights: NDArray[np.int64] | None = None) -> Gro
         raise ValueError(f"a pair names a row outside 0 to {n - 1}")
     weights = np.ones(n, np.int64) if weights is None else np.ascontiguousarray(weights, np.int64)
     sources, targets = np.concatenate([left, right]), np.concatenate([right, left])
-    neighbours = np.zeros(n, np.int64)
-    np.add.at(neighbours, sources, weights[targets])
+    priority = weights.copy()
+    np.add.at(priority, sources, weights[targets])
     by_source = np.lexsort((targets, sources))
     starts = np.searchsorted(sources[by_source], np.arange(n + 1))
-    order = np.lexsort((np.arange(n), -(neighbours + weights)))
-    representative, best = np.full(n, -1, np.int64), np.ones(n, np.float32)
+    order = np.lexsort((np.arange(n), -priority))
+    chosen = np.zeros(n, np.bool_)
+    _choose(order, starts, targets[by_source], chosen)
+    representative, best = np.where(chosen, np.arange(n), -1), np.ones(n, np.float32)
     both = np.concatenate([scores, scores])[by_source].astype(np.float32)
-    _assign(order, starts, targets[by_source], both, representative, best)
+    _join(starts, targets[by_source], both, chosen, representative, best)
     return Groups(representative, best)
 
 
+def representatives(
+    left: NDArray[np.int64], right: NDArray[np.int64], priority: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """(n,) whether each row stands for a group, by the rule of ``group`` with given priorities.
+
+    ``left``, ``right``: (n_pairs,) rows that are neighbours, each pair once or in both orders; ``priority``: (n,)
+    int64, greatest first, the lowest row of equals.
+    """
+    n = len(priority)
+    sources, targets = np.concatenate([left, right]), np.concatenate([right, left])
+    by_source = np.argsort(sources, kind="stable")
+    starts = np.searchsorted(sources[by_source], np.arange(n + 1))
+    chosen = np.zeros(n, np.bool_)
+    _choose(np.lexsort((np.arange(n), -priority)), starts, targets[by_source], chosen)
+    return chosen
+
+
 @compiled
-def _assign(order, starts, targets, scores, representative, best):  # type: ignore[no-untyped-def]  # compiled
-    chosen = np.zeros(len(order), np.bool_)
+def _choose(order, starts, targets, chosen):  # type: ignore[no-untyped-def]  # compiled: typed by its arguments
     reached = np.zeros(len(order), np.bool_)
     for row in order:
         if not reached[row]:
             chosen[row] = True
-            representative[row] = row
             for edge in range(starts[row], starts[row + 1]):
                 reached[targets[edge]] = True
-    for row in range(len(order)):
+
+
+@compiled
+def _join(starts, targets, scores, chosen, representative, best):  # type: ignore[no-untyped-def]  # compiled
+    for row in range(len(chosen)):
         if not chosen[row]:
             for edge in range(starts[row], starts[row + 1]):  # neighbours ascend: the first of equals is the lowest
                 if chosen[targets[edge]] and (representative[row] < 0 or scores[edge] > best[row]):
@@ -141,7 +173,7 @@ def _assign(order, starts, targets, scores, representative, best):  # type: igno
 def _block_pairs(
     left: Matrix, left_ids: NDArray[np.int64], right: Matrix, right_ids: NDArray[np.int64], threshold: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-    """(left ids, right ids, scores) of one pair of blocks, unsorted; of a block with itself the lower triangle only."""
+    """(left ids, right ids, scores) of one pair of blocks, unsorted."""
     thresholds = np.full(len(left), threshold, np.float32)
     thresholds = np.where(thresholds < threshold, np.nextafter(thresholds, np.float32(np.inf)), thresholds)
     int8 = vnni.supported()
@@ -160,6 +192,4 @@ def _block_pairs(
         if count <= room:
             break
         room = count
-    one, other = left_ids[queries[:count]], right_ids[rows[:count]]
-    once = one < other if np.array_equal(left_ids, right_ids) else slice(None)
-    return one[once], other[once], scores[:count][once]
+    return left_ids[queries[:count]], right_ids[rows[:count]], scores[:count]

@@ -5,29 +5,32 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from imgsearch.config import CalibrateConfig
 from imgsearch.errors import UserError
 from imgsearch.labels.calibration import Calibration, calibrate, labelled_pairs
-from imgsearch.labels.names import ImageNames
-from imgsearch.lake.csv_files import read_csv
+from imgsearch.labels.image_names import csv_frame, resolved, some_name
+from imgsearch.lake.batches import Batches, sample_rows
 from imgsearch.lake.runs import RunSummary, Stopwatch, finish
 from imgsearch.lake.store import TableStore
 from imgsearch.projections.spaces import current_projection, vectors_of
 from imgsearch.tables import CALIBRATIONS, IMAGES
-from imgsearch.vectors import Matrix, unpack
+from imgsearch.vectors import unpack
 
 #: All pairs of labelled images are looked at; of more images than these a sample: 12 million pairs.
 MAX_IMAGES = 5_000
+#: Scores that the driver sorts: 5 bytes a pair. Of more a sample.
+MAX_PAIRS = 12_500_000
 YES, NO = ("1", "true", "yes", "y"), ("0", "false", "no", "n")
-KEPT = (
+SCORE_SCHEMA = "score float, matches boolean"
+CALIBRATION_SCHEMA = (
     "projection_id string, threshold float, wanted_precision float, precision float, recall float, n_pairs bigint, "
     "n_matching bigint, source string"
 )
 
-Pair = tuple[str, str, bool]
+Scores = tuple[NDArray[np.float32], NDArray[np.bool_], int]
 
 
 def run(spark: SparkSession, config: CalibrateConfig) -> RunSummary:
@@ -35,98 +38,105 @@ def run(spark: SparkSession, config: CalibrateConfig) -> RunSummary:
     watch = Stopwatch()
     warehouse = TableStore.open(spark, config.warehouse)
     _, projection = current_projection(warehouse, config.encoder)
-    rows = read_csv(config.truth, "truth", ["path"])
-    images = warehouse.read(IMAGES).select("image_id", "path", "source").toArrow()
-    names = ImageNames(list(zip(*(images.column(c).to_pylist() for c in ("image_id", "path", "source")), strict=True)))
-    pairs = read_pairs(rows, names, config) if "other_path" in rows[0] else None
-    labels = None if pairs is not None else read_labels(rows, names, config)
-    wanted = sorted(labels) if labels is not None else sorted({name for a, b, _ in pairs or [] for name in (a, b)})
-    ids, vectors = vectors_by_id(warehouse, projection.projection_id, wanted)
-    if labels is not None:
-        scores, matching = labelled_pairs(vectors, np.array([labels[i] for i in ids]))
-    else:
-        scores, matching = scored_pairs(ids, vectors, pairs or [])
-    found = calibrate(scores, matching, config.precision)
-    if found is None:
+    rows = csv_frame(warehouse, config.truth, "truth", ["path"])
+    vectors = vectors_of(warehouse, projection.projection_id).select("image_id", "vector")
+    known_pairs = "other_path" in rows.columns
+    scores, matching, n_images = (
+        pair_scores(warehouse, rows, vectors, config) if known_pairs else label_scores(warehouse, rows, vectors, config)
+    )
+    calibration = calibrate(scores, matching, config.precision)
+    if calibration is None:
         raise UserError(
             f"--truth {config.truth}: none of its {len(scores):,} pairs ({int(matching.sum()):,} are matches) gives "
             f"a threshold with precision {config.precision}; give more pairs, or a lower --precision"
         )
-    keep(warehouse, projection.projection_id, found, config)
+    write_calibration(warehouse, projection.projection_id, calibration, config)
+    n = rows.count()
     return finish(
-        warehouse, "calibrate", watch, rows_in=len(rows), rows_out=len(rows),
+        warehouse, "calibrate", watch, rows_in=n, rows_out=n,
         details={
-            "threshold": f"{found.threshold:.4f}", "precision": f"{found.precision:.4f}",
-            "recall": f"{found.recall:.4f}", "pairs": found.n_pairs, "matching": found.n_matching, "images": len(ids),
+            "threshold": f"{calibration.threshold:.4f}", "precision": f"{calibration.precision:.4f}",
+            "recall": f"{calibration.recall:.4f}", "pairs": calibration.n_pairs, "matching": calibration.n_matching,
+            "images": n_images,
         },
     )  # fmt: skip
 
 
-def read_pairs(rows: list[dict[str, str]], names: ImageNames, config: CalibrateConfig) -> list[Pair]:
-    """(image_id, other image_id, whether they match) of a file with ``path``, ``other_path`` and ``match``."""
-    pairs: list[Pair] = []
-    for line, row in enumerate(rows, start=2):
-        value = row.get("match", "1").lower()
-        if value not in YES + NO:
-            raise UserError(f"--truth {config.truth} line {line}: match is {value!r}; write 1 or 0")
-        one, other = names.find(row["path"]), names.find(row["other_path"])
-        for name, image_id in ((row["path"], one), (row["other_path"], other)):
-            if image_id is None:
-                raise UserError(
-                    f"--truth {config.truth} line {line}: no ingested image is called {name!r}; "
-                    f"paths are relative to the ingested folder, such as {names.some()!r}"
-                )
-        if one is not None and other is not None and one != other:
-            pairs.append((one, other, value in YES))
-    return pairs
+def pair_scores(warehouse: TableStore, rows: DataFrame, vectors: DataFrame, config: CalibrateConfig) -> Scores:
+    """(scores, matches, images) of the pairs of a file with ``path``, ``other_path`` and ``match``; at most
+    ``MAX_PAIRS`` of them."""
+    pairs = warehouse.stage(read_pairs(warehouse, rows, config), "pairs")
+    named = pairs.select("image_id").unionByName(pairs.select(F.col("other_id").alias("image_id"))).distinct()
+    held = warehouse.stage(vectors.join(named, on="image_id", how="left_semi"), "paired-vectors")
+    both = pairs.join(held.withColumnRenamed("vector", "left"), on="image_id", how="inner").join(
+        held.select(F.col("image_id").alias("other_id"), F.col("vector").alias("right")), on="other_id", how="inner"
+    )
+    some = sample_rows(both, "line", MAX_PAIRS, pairs.count())
+    table = some.select("left", "right", "matches").mapInArrow(score_batches, SCORE_SCHEMA).toArrow()
+    matching = table.column("matches").to_numpy(zero_copy_only=False).astype(bool)
+    return table.column("score").to_numpy().astype(np.float32), matching, held.count()
 
 
-def read_labels(rows: list[dict[str, str]], names: ImageNames, config: CalibrateConfig) -> dict[str, str]:
-    """``image_id`` → label, of the rows that name an ingested image; a sample where there are very many."""
-    if config.label_column not in rows[0]:
+def score_batches(batches: Batches) -> Batches:
+    """(left, right, matches) batches of packed vectors → ``SCORE_SCHEMA`` batches."""
+    for batch in batches:
+        if len(batch):
+            scores = np.einsum("nd,nd->n", unpack(batch.column(0)), unpack(batch.column(1))).astype(np.float32)
+            yield pa.RecordBatch.from_arrays([pa.array(scores), batch.column(2)], names=["score", "matches"])
+
+
+def read_pairs(warehouse: TableStore, rows: DataFrame, config: CalibrateConfig) -> DataFrame:
+    """``line``, ``image_id``, ``other_id``, ``matches``. Raises ``UserError`` for a row that names no image."""
+    value = F.lower("match") if "match" in rows.columns else F.lit("1")
+    rows = rows.select("line", "path", "other_path", value.alias("match"))
+    wrong = rows.where(~F.col("match").isin(*YES, *NO)).orderBy("line").first()
+    if wrong is not None:
+        raise UserError(f"--truth {config.truth} line {wrong['line']}: match is {wrong['match']!r}; write 1 or 0")
+    images = warehouse.read(IMAGES).select("image_id", "path", "source")
+    pairs = resolved(resolved(rows, images, "path"), images, "other_path", "other_id")
+    unknown = pairs.where(F.col("image_id").isNull() | F.col("other_id").isNull()).orderBy("line").first()
+    if unknown is not None:
+        name = unknown["path"] if unknown["image_id"] is None else unknown["other_path"]
         raise UserError(
-            f"--truth {config.truth}: has no column {config.label_column!r}; it has {list(rows[0])}; "
+            f"--truth {config.truth} line {unknown['line']}: no ingested image is called {name!r}; "
+            f"paths are relative to the ingested folder, such as {some_name(images)!r}"
+        )
+    apart = pairs.where(F.col("image_id") != F.col("other_id"))
+    return apart.select("line", "image_id", "other_id", F.col("match").isin(*YES).alias("matches"))
+
+
+def label_scores(warehouse: TableStore, rows: DataFrame, vectors: DataFrame, config: CalibrateConfig) -> Scores:
+    """(scores, matches, images) of all pairs of labelled images; of more than ``MAX_IMAGES`` those with the lowest ids,
+    which are hashes."""
+    if config.label_column not in rows.columns:
+        raise UserError(
+            f"--truth {config.truth}: has no column {config.label_column!r}; "
+            f"it has {[c for c in rows.columns if c != 'line']}; "
             "name it with --label-column, or give pairs: path, other_path, match"
         )
-    found: dict[str, str] = {}
-    for row in rows:
-        image_id = names.find(row["path"])
-        if image_id is not None and row[config.label_column]:
-            found.setdefault(image_id, row[config.label_column])
-    if not found:
+    images = warehouse.read(IMAGES).select("image_id", "path", "source")
+    named = resolved(rows.select("line", "path", F.col(f"`{config.label_column}`").alias("label")), images, "path")
+    usable = named.where(F.col("image_id").isNotNull() & (F.col("label") != ""))
+    first = usable.groupBy("image_id").agg(F.min(F.struct("line", "label")).alias("first"))
+    labels = warehouse.stage(first.select("image_id", "first.label"), "labels")
+    if labels.isEmpty():
+        one = rows.orderBy("line").limit(1).collect()[0]
         raise UserError(
-            f"--truth {config.truth}: none of its {len(rows):,} paths is an ingested image "
-            f"(first: {rows[0]['path']!r}); paths are relative to the ingested folder, such as {names.some()!r}"
+            f"--truth {config.truth}: none of its {rows.count():,} paths is an ingested image "
+            f"(first: {one['path']!r}); paths are relative to the ingested folder, such as {some_name(images)!r}"
         )
-    if len(found) > MAX_IMAGES:
-        chosen = np.random.default_rng(0).permutation(len(found))[:MAX_IMAGES]
-        ids = sorted(found)
-        found = {ids[i]: found[ids[i]] for i in chosen}
-    return found
+    some = labels.orderBy("image_id").limit(MAX_IMAGES)
+    table = vectors.join(some, on="image_id", how="inner").orderBy("image_id").toArrow()
+    scores, matching = labelled_pairs(unpack(table.column("vector")), np.array(table.column("label").to_pylist()))
+    return scores, matching, table.num_rows
 
 
-def vectors_by_id(warehouse: TableStore, projection_id: str, wanted: list[str]) -> tuple[list[str], Matrix]:
-    """The wanted images that have a vector, in order of id."""
-    sought = warehouse.spark.createDataFrame(pa.table({"image_id": pa.array(wanted, pa.string())}))
-    vectors = vectors_of(warehouse, projection_id).join(F.broadcast(sought), on="image_id", how="left_semi")
-    table = vectors.select("image_id", "vector").toArrow().sort_by("image_id")
-    return table.column("image_id").to_pylist(), unpack(table.column("vector"))
-
-
-def scored_pairs(ids: list[str], vectors: Matrix, pairs: list[Pair]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """The score of each pair whose images both have a vector, and whether it matches."""
-    row_of = {image_id: row for row, image_id in enumerate(ids)}
-    usable = [(row_of[a], row_of[b], match) for a, b, match in pairs if a in row_of and b in row_of]
-    left, right, matching = np.array(usable, np.int64).reshape(-1, 3).T
-    scores: NDArray[np.float32] = np.einsum("nd,nd->n", vectors[left], vectors[right]).astype(np.float32)
-    return scores, matching.astype(bool)
-
-
-def keep(warehouse: TableStore, projection_id: str, found: Calibration, config: CalibrateConfig) -> None:
+def write_calibration(warehouse: TableStore, projection_id: str, found: Calibration, config: CalibrateConfig) -> None:
     """Put the threshold in the place of the one there was for this projection."""
     row = (
         projection_id, found.threshold, config.precision, found.precision, found.recall, found.n_pairs,
         found.n_matching, config.truth,
     )  # fmt: skip
-    frame = warehouse.spark.createDataFrame([row], KEPT).withColumn("created_at", F.current_timestamp()).coalesce(1)
+    frame = warehouse.spark.createDataFrame([row], CALIBRATION_SCHEMA)
+    frame = frame.withColumn("created_at", F.current_timestamp()).coalesce(1)
     warehouse.replace(CALIBRATIONS, frame, where=f"projection_id = '{projection_id}'")

@@ -6,18 +6,21 @@ position. An image is relevant when its label is the query's.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from imgsearch.vectors import Matrix
+from imgsearch.vectors import Ids, Matrix
 
 _BLOCK = 512
 
 
 class Retrieval(NamedTuple):
-    """Per query, (n,) float64, NaN where the query has no relevant image: see the three functions of these names."""
+    """Per query, NaN where it has no relevant image: ``precision_at_k`` and ``hit_rate_at_k`` (n, n_cuts) float64,
+    ``average_precision`` (n,) float64; see the three functions of these names."""
 
     precision_at_k: NDArray[np.float64]
     hit_rate_at_k: NDArray[np.float64]
@@ -29,36 +32,41 @@ def codes(labels: ArrayLike) -> NDArray[np.int64]:
     return np.unique(np.asarray(labels), return_inverse=True)[1]
 
 
-def retrieval(vectors: Matrix, labels: ArrayLike, top_k: int, queries: Matrix | None = None) -> Retrieval:
-    """Leave-one-out retrieval of ``vectors`` (n, dim) unit rows with ``labels`` (n,), in blocks of queries.
+def retrieval(
+    vectors: Matrix, labels: ArrayLike, cuts: Sequence[int], queries: Matrix | None = None, rows: Ids | None = None
+) -> Retrieval:
+    """Leave-one-out retrieval among ``vectors`` (n, dim) unit rows with ``labels`` (n,), in blocks of queries.
 
-    ``queries``: (n, dim), what image i asks with where that is not its own vector (an expanded query, say).
-    Time grows with n²·(dim + log n): about 20,000 images are comfortable. Raises ``ValueError`` unless
-    1 ≤ ``top_k`` < n and there is a label for each row.
+    ``rows``: (m,) int64, the images that ask (all, if not given). ``queries``: (m, dim), what they ask with where that
+    is not their own vector (an expanded query, say). One ranking serves all ``cuts``. Time grows with m·n·(dim + log
+    n). Raises ``ValueError`` unless every cut is from 1 to n - 1 and there is a label for each row.
     """
     classes = codes(labels)
     n = len(vectors)
-    if len(classes) != n or not 1 <= top_k < n:
-        raise ValueError(f"top_k {top_k} with {n} vectors and {len(classes)} labels")
-    asked = vectors if queries is None else queries
-    relevant_total = np.bincount(classes)[classes] - 1
-    result = Retrieval(*(np.full(n, np.nan) for _ in Retrieval._fields))
-    for start in range(0, n, _BLOCK):
-        scores = asked[start : start + _BLOCK] @ vectors.T
-        own = np.arange(len(scores))
-        rows = start + own
-        scores[own, rows] = -np.inf
+    if len(classes) != n or not cuts or not all(1 <= cut < n for cut in cuts):
+        raise ValueError(f"cuts {list(cuts)} with {n} vectors and {len(classes)} labels")
+    asking = np.arange(n) if rows is None else rows
+    n_relevant = np.bincount(classes)[classes] - 1
+    parts = []
+    for start in range(0, len(asking), _BLOCK):
+        own = asking[start : start + _BLOCK]
+        scores = (vectors[own] if queries is None else queries[start : start + _BLOCK]) @ vectors.T
+        scores[np.arange(len(own)), own] = -np.inf
         ranking = np.argsort(-scores, axis=1, kind="stable")[:, :-1]
-        relevant = classes[ranking] == classes[rows, None]
-        answers = (
-            precision_at_k(relevant, top_k),
-            hit_rate_at_k(relevant, top_k),
-            average_precision(relevant, relevant_total[rows]),
-        )
-        alone = relevant_total[rows] == 0
-        for values, answer in zip(result, answers, strict=True):
-            values[rows] = np.where(alone, np.nan, answer)
-    return result
+        part = _of_ranking(classes[ranking] == classes[own, None], n_relevant[own], cuts)
+        parts.append(part)
+    return Retrieval(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+
+
+def _of_ranking(relevant: NDArray[np.bool_], n_relevant: Ids, cuts: Sequence[int]) -> Retrieval:
+    found = Retrieval(
+        np.stack([precision_at_k(relevant, cut) for cut in cuts], axis=1),
+        np.stack([hit_rate_at_k(relevant, cut) for cut in cuts], axis=1),
+        average_precision(relevant, n_relevant),
+    )
+    for values in found:
+        values[n_relevant == 0] = np.nan
+    return found
 
 
 def precision_at_k(relevant: NDArray[np.bool_], top_k: int) -> NDArray[np.float64]:
@@ -91,22 +99,24 @@ def average_precision(relevant: NDArray[np.bool_], n_relevant: NDArray[np.int64]
     return (precisions * relevant).sum(axis=1) / np.maximum(n_relevant, 1)
 
 
-def purity(cluster_ids: ArrayLike, labels: ArrayLike) -> float:
-    """Share of images whose label is the commonest of their cluster. Grows with the number of clusters.
+class Contingency(NamedTuple):
+    """Sums over the table of clusters and labels: ``n`` images; Σ n log n of its cells, its rows and its columns; and
+    how many rows and columns it has."""
 
-    >>> purity([0, 0, 0, 1], ["a", "a", "b", "b"])
-    0.75
-    """
-    clusters, classes = codes(cluster_ids), codes(labels)
-    if len(clusters) != len(classes) or not len(clusters):
-        raise ValueError(f"{len(clusters)} cluster ids and {len(classes)} labels")
-    table = np.zeros((clusters.max() + 1, classes.max() + 1), np.int64)
-    np.add.at(table, (clusters, classes), 1)
-    return float(table.max(axis=1).sum() / len(clusters))
+    n: int
+    cells: float
+    clusters: float
+    labels: float
+    n_clusters: int
+    n_labels: int
 
 
-def nmi(cluster_ids: ArrayLike, labels: ArrayLike) -> float:
+def nmi(table: Contingency) -> float:
     """Normalised mutual information, divided by the arithmetic mean of the two entropies (scikit-learn's default)."""
-    from sklearn.metrics import normalized_mutual_info_score  # a second; executors have no scikit-learn
-
-    return float(normalized_mutual_info_score(codes(labels), codes(cluster_ids)))
+    if table.n_clusters == table.n_labels == 1:
+        return 1.0
+    n = table.n
+    entropies = [math.log(n) - total / n for total in (table.clusters, table.labels)]
+    mutual = math.log(n) + (table.cells - table.clusters - table.labels) / n
+    mean = sum(entropies) / 2
+    return max(0.0, mutual) / mean if mean > 0 and mutual > 1e-12 else 0.0

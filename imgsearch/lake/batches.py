@@ -8,6 +8,7 @@ from typing import TypeVar
 import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import to_arrow_schema
 
 from imgsearch.lake.session import n_slots
 
@@ -56,6 +57,21 @@ def gather(
     for value in parts.toArrow().column("part"):
         result = value.as_py() if result is None else merge(result, value.as_py())
     return result
+
+
+def streamed(frame: DataFrame) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    """The schema of a frame, and its rows in their order, for a file: the driver holds one partition at a time."""
+
+    def packed(batches: Batches) -> Batches:
+        for batch in batches:
+            sink = pa.BufferOutputStream()
+            with pa.ipc.new_stream(sink, batch.schema) as stream:
+                stream.write_batch(batch)
+            yield _part(sink.getvalue().to_pybytes())
+
+    parts = frame.mapInArrow(packed, "part binary").toLocalIterator()
+    batches = (batch for part in parts for batch in pa.ipc.open_stream(part["part"]))
+    return to_arrow_schema(frame.schema), batches
 
 
 def sample_rows(frame: DataFrame, key: str, n_rows: int, total: int, seed: int = 0) -> DataFrame:

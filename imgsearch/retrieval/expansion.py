@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from imgsearch.topk.topk import RunningTopK
-from imgsearch.vectors import Matrix, unit
+from imgsearch.vectors import Ids, Matrix, unit
 
 ALPHA = 3.0
 _BLOCK = 2_048
@@ -21,19 +21,21 @@ def expand(queries: Matrix, neighbours: Matrix, scores: Matrix, alpha: float = A
     return unit(queries + np.einsum("nm,nmd->nd", weights, neighbours, optimize=True))
 
 
-def expand_each(vectors: Matrix, m: int) -> Matrix:
-    """Every one of ``vectors`` (n, dim) expanded with its ``m`` nearest others: the queries of a leave-one-out test.
+def expand_each(vectors: Matrix, m: int, rows: Ids | None = None) -> Matrix:
+    """The queries of a leave-one-out test: ``vectors[rows]`` (all, if not given), each with its ``m`` nearest others.
 
-    Raises ``ValueError`` unless 1 ≤ ``m`` < n.
+    ``vectors``: (n, dim) float32 unit rows; ``rows``: (k,) int64. Returns (k, dim). Raises ``ValueError`` unless
+    1 ≤ ``m`` < n.
     """
     n = len(vectors)
     if not 1 <= m < n:
         raise ValueError(f"{m} neighbours among {n} vectors")
-    found = np.empty_like(vectors)
-    for start in range(0, n, _BLOCK):
-        queries = vectors[start : start + _BLOCK]
-        running = RunningTopK(queries, m)
-        running.update(vectors, np.arange(n), exclude=np.arange(start, start + len(queries)))
+    rows = np.arange(n) if rows is None else rows
+    expanded = np.empty((len(rows), vectors.shape[1]), np.float32)
+    for start in range(0, len(rows), _BLOCK):
+        own = rows[start : start + _BLOCK]
+        running = RunningTopK(vectors[own], m)
+        running.update(vectors, np.arange(n), exclude=own)
         ids, scores = running.result()
-        found[start : start + _BLOCK] = expand(queries, vectors[ids], scores)
-    return found
+        expanded[start : start + _BLOCK] = expand(vectors[own], vectors[ids], scores)
+    return expanded

@@ -1,5 +1,3 @@
-import time
-
 import numpy as np
 import pytest
 
@@ -38,28 +36,20 @@ def test_every_row_reaches_the_threshold_with_its_leader(most):
 
 def test_a_crowd_is_one_leader_and_takes_no_pairs():
     vectors = around(drawn(1, 32, 5), 10_000, 0.005)
-    start = time.monotonic()
     led = Leaders(0.95, 32).add(vectors, np.arange(10_000))
     assert len(np.unique(led.leaders)) == 1
-    assert time.monotonic() - start < 60
 
 
-@pytest.mark.parametrize("threshold", [0.8, 0.95])
-def test_no_near_pair_lies_beyond_the_visited_clusters(threshold):
+@pytest.mark.parametrize("threshold", [0.6, 0.8, 0.95])
+def test_no_near_pair_lies_beyond_the_near_clusters(threshold):
     centroids = drawn(20, 12, 7)
     vectors = around(drawn(150, 12, 8), 6, 0.12)
-    names = np.random.default_rng(9).permutation(90)[:20].astype(np.int64)
-    own = names[np.argmax(vectors @ centroids.T, axis=1)]
-    seen = near_clusters(vectors, centroids, names, threshold, onward=False)
-    onward = near_clusters(vectors, centroids, names, threshold, onward=True)
+    own = np.argmax(vectors @ centroids.T, axis=1)
+    near = near_clusters(vectors, centroids, threshold)
     left, right = np.nonzero(np.triu(vectors @ vectors.T >= threshold, 1))
     assert len(left) > 50
-    across = 0
-    for a, b in zip(left, right, strict=True):
-        assert own[b] in seen[a]
-        assert own[a] in seen[b]
-        assert own[b] in onward[a] or own[a] in onward[b]
-        across += own[a] != own[b]
-    assert across > 0
+    assert near[left, own[right]].all()
+    assert near[right, own[left]].all()
+    assert (own[left] != own[right]).any()
     if threshold == 0.95:
-        assert (seen >= 0).mean() * seen.shape[1] < 20
+        assert near.mean() < 0.6

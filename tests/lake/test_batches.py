@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from imgsearch.lake import batches
-from imgsearch.lake.batches import gather, sample_rows
+from imgsearch.lake.batches import gather, sample_rows, streamed
+from imgsearch.lake.csv_files import write_batches
 
 Reduce, Merge = Callable[[Iterator[pa.RecordBatch]], bytes | None], Callable[[bytes, bytes], bytes]
 
@@ -58,3 +62,16 @@ def test_a_sample_does_not_depend_on_the_partitioning(spark: SparkSession) -> No
     assert 130 < len(one) < 270
     assert {r["name"] for r in sample_rows(frame, "name", 200, 2000, seed=4).collect()} != one
     assert sample_rows(frame, "name", 2000, 2000) is frame
+
+
+@pytest.mark.parametrize("name", ["m.csv", "m.parquet"])
+def test_a_frame_is_written_in_its_order_a_partition_at_a_time(spark: SparkSession, tmp_path: Path, name: str) -> None:
+    frame = spark.range(1000, numPartitions=7).selectExpr("id", "concat('x,', id) AS text", "IF(id > 9, 1, NULL) AS n")
+    write_batches(*streamed(frame.orderBy("text")), str(tmp_path / name))
+    table = pacsv.read_csv(tmp_path / name) if name.endswith("csv") else pq.read_table(tmp_path / name)
+    assert table.column("text").to_pylist() == sorted(f"x,{i}" for i in range(1000))
+    assert table.column("n").null_count == 10
+    write_batches(*streamed(frame.where("id < 0")), str(tmp_path / name))
+    empty = pacsv.read_csv(tmp_path / name) if name.endswith("csv") else pq.read_table(tmp_path / name)
+    assert (empty.num_rows, empty.column_names) == (0, ["id", "text", "n"])
+    assert [p.name for p in tmp_path.iterdir()] == [name]

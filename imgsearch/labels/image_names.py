@@ -1,0 +1,79 @@
+"""People's CSV files as frames, and the images that their rows name, found by joins."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from imgsearch.lake.csv_files import CsvRows, csv_blocks
+from imgsearch.lake.store import TableStore
+
+#: Of several images with one name: the one whose whole path it is, then one relative to its folder, then the id.
+_PATH, _RELATIVE, _ID = range(3)
+
+
+def csv_frame(warehouse: TableStore, path: str, option: str, needs: Sequence[str]) -> DataFrame:
+    """Every column of a CSV as text, and ``line`` (from 2). Raises ``UserError`` where it cannot be used.
+
+    A file on the driver's disk is no file of the executors', so the driver hands it on, a block of rows at a time.
+    """
+    spark = warehouse.spark
+    frames = (spark.createDataFrame(_table(rows, line)) for line, rows in csv_blocks(path, option, needs))
+    first = next(frames)
+    second = next(frames, None)
+    if second is None:
+        return first
+    parts = [warehouse.stage(frame, option) for frame in itertools.chain([first, second], frames)]
+    whole = parts[0]
+    for part in parts[1:]:
+        whole = whole.unionByName(part)
+    return whole
+
+
+def _table(rows: CsvRows, line: int) -> pa.Table:
+    columns = {name: pa.array([row[name] for row in rows], pa.string()) for name in rows[0]}
+    return pa.table({**columns, "line": pa.array(range(line, line + len(rows)), pa.int64())})
+
+
+def resolved(rows: DataFrame, images: DataFrame, column: str, to: str = "image_id") -> DataFrame:
+    """``rows`` and a column ``to``: the ``image_id`` that ``column`` names, or null.
+
+    A name is a whole path, a path relative to the ingested folder, or an ``image_id``. ``images``: ``image_id``,
+    ``path``, ``source``.
+    """
+    wanted = rows.withColumn("_name", F.regexp_replace(column, r"^\./", ""))
+    names = names_of(images).join(wanted.select(F.col("_name").alias("name")).distinct(), on="name", how="left_semi")
+    best = names.groupBy("name").agg(F.min(F.struct("place", "path", "image_id")).alias("best"))
+    ids = best.select(F.col("name").alias("_name"), F.col("best.image_id").alias(to))
+    return wanted.join(ids, on="_name", how="left").drop("_name")
+
+
+def names_of(images: DataFrame) -> DataFrame:
+    """``name``, ``place``, ``path``, ``image_id``: all that images may be called."""
+
+    def called(name: Column, place: int) -> DataFrame:
+        named = images.select(name.alias("name"), F.lit(place).alias("place"), "path", "image_id")
+        return named.where(F.col("name").isNotNull())
+
+    ids = called(F.col("image_id"), _ID)
+    return called(F.col("path"), _PATH).unionByName(called(relative(), _RELATIVE)).unionByName(ids)
+
+
+def relative() -> Column:
+    """``path`` relative to ``source``; null where it is not below it."""
+    root = F.concat(F.rtrim(F.col("source"), F.lit("/")), F.lit("/"))
+    here = F.concat(F.lit(f"{Path.cwd()}/"), F.regexp_replace(root, r"^(\./)+", ""))
+    below = [F.when(F.startswith(F.col("path"), r), F.substr(F.col("path"), F.length(r) + 1)) for r in (root, here)]
+    return F.coalesce(*below)
+
+
+def some_name(images: DataFrame) -> str:
+    """A path that would have been found, for the message about one that was not."""
+    name = F.coalesce(relative(), F.col("path"))
+    row = images.select(F.min(F.struct(F.length(name).alias("n"), name.alias("name"))).alias("first")).first()
+    return "none" if row is None or row["first"] is None else str(row["first"]["name"])

@@ -1,0 +1,219 @@
+"""Leave-one-out retrieval quality of labelled vectors, counted where the vectors are.
+
+Up to ``EXACT`` labelled images are broadcast, and every task ranks all of them for its queries. Of more, the queries
+are broadcast, a pass at a time, and every task counts what it holds (``tally``). Either way one ranking serves every
+cut, and the driver gets sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyspark import Broadcast
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from imgsearch.keys import KEY_DIGITS, order_keys
+from imgsearch.labels.metrics import Retrieval, retrieval
+from imgsearch.labels.tally import BINS, Tally
+from imgsearch.lake.batches import Batches
+from imgsearch.lake.memory import task_memory
+from imgsearch.lake.session import n_slots
+from imgsearch.retrieval.expanding import expanded
+from imgsearch.retrieval.expansion import expand_each
+from imgsearch.retrieval.join import search
+from imgsearch.vectors import Ids, Matrix, unpack
+
+CUTS = (1, 5, 10)
+#: Labelled images that are ranked as a whole: 30 MB at 256-d.
+EXACT = 30_000
+#: Queries of one pass over a larger gallery, at most: 33 kB each in a worker.
+QUERIES_A_PASS = 4_096
+#: Queries in one row of a task's counts: 1 MB.
+BLOCK = 32
+VALUES = ("ap", "ap_low", "ap_high", *(f"precision_{c}" for c in CUTS), *(f"hit_rate_{c}" for c in CUTS))
+VALUE_SCHEMA = ", ".join(f"{name} double" for name in VALUES)
+PART_SCHEMA = "block int, tally binary"
+
+Values = NDArray[np.float64]
+
+
+class Estimate(NamedTuple):
+    """A mean over ``n`` queries, and its standard error where they are a sample (else 0)."""
+
+    value: float
+    error: float
+
+
+class Labelled(NamedTuple):
+    """``frame``: ``image_id``, ``class`` (bigint), ``vector`` of ``size`` images; of them ``n_queries`` ask."""
+
+    frame: DataFrame
+    size: int
+    n_queries: int
+
+
+def quality(labelled: Labelled, expand: int = 0) -> dict[str, Estimate]:
+    """``VALUES`` → the mean over all queries that have a relevant image; empty where none has.
+
+    ``expand``: each image asks with so many matches (``retrieval.expansion``). A cut that is no smaller than the
+    gallery is left out.
+    """
+    frames = _whole(labelled, expand) if labelled.size <= EXACT else _passes(labelled, expand)
+    sums = np.zeros((3, len(VALUES)))
+    for frame in frames:
+        sums += _sums(frame)
+    share = min(1.0, labelled.n_queries / labelled.size)
+    found = {}
+    for name, (n, total, squares) in zip(VALUES, sums.T.tolist(), strict=True):
+        if n:
+            variance = max(0.0, squares / n - (total / n) ** 2)
+            found[name] = Estimate(total / n, float(np.sqrt(variance / n * (1 - share))))
+    return found
+
+
+def _sums(frame: DataFrame) -> Values:
+    """(3, n_values): count, sum and sum of squares; one row from the executors."""
+    parts = [f(c) for f in (F.count, F.sum, lambda c: F.sum(F.col(c) * F.col(c))) for c in VALUES]
+    row = frame.agg(*(part.alias(str(i)) for i, part in enumerate(parts))).collect()[0]
+    return np.array([0.0 if value is None else value for value in row]).reshape(3, len(VALUES))
+
+
+class Whole(NamedTuple):
+    """What is broadcast of a small gallery: (n, dim) ``vectors``, (n,) ``classes``, the ``rows`` that ask."""
+
+    vectors: Matrix
+    classes: Ids
+    rows: Ids
+    expand: int
+
+
+def _whole(labelled: Labelled, expand: int) -> Iterator[DataFrame]:
+    spark = labelled.frame.sparkSession
+    table = labelled.frame.orderBy("image_id").toArrow()  # at most EXACT rows
+    rows = np.arange(min(labelled.n_queries, table.num_rows))  # the lowest hashes are a sample
+    whole = Whole(unpack(table.column("vector")), table.column("class").to_numpy(), rows, expand)
+    shared = spark.sparkContext.broadcast(whole)
+    n_blocks = max(1, min(n_slots(spark) * 4, len(whole.rows) // 64))
+    yield spark.range(n_blocks, numPartitions=n_blocks).mapInArrow(rank_blocks(shared, n_blocks), VALUE_SCHEMA)
+
+
+def rank_blocks(whole: Broadcast[Whole], n_blocks: int) -> Callable[[Batches], Batches]:
+    """(block) batches → ``VALUE_SCHEMA`` batches of that block's queries, from the full ranking."""
+
+    def rank(batches: Batches) -> Batches:
+        vectors, classes, rows, expand = whole.value
+        cuts = [cut for cut in CUTS if cut < len(vectors)]
+        for batch in batches:
+            for block in batch.column(0).to_pylist():
+                own = np.array_split(rows, n_blocks)[block]
+                queries = expand_each(vectors, expand, own) if expand else None
+                yield _values(retrieval(vectors, classes, cuts, queries, own))
+
+    return rank
+
+
+def _values(found: Retrieval) -> pa.RecordBatch:
+    ap = found.average_precision
+    columns: dict[str, Values] = {"ap": ap, "ap_low": ap, "ap_high": ap}
+    for name, values in (("precision", found.precision_at_k), ("hit_rate", found.hit_rate_at_k)):
+        columns |= {f"{name}_{CUTS[place]}": values[:, place] for place in range(values.shape[1])}
+    missing = pa.nulls(len(ap), pa.float64())
+    arrays = [pa.array(columns[v], from_pandas=True) if v in columns else missing for v in VALUES]
+    return pa.RecordBatch.from_arrays(arrays, names=list(VALUES))
+
+
+class Asking(NamedTuple):
+    """What is broadcast of one pass: (n, dim) ``queries``, (n,) their ``keys`` and ``classes``."""
+
+    queries: Matrix
+    keys: Ids
+    classes: Ids
+
+
+def _passes(labelled: Labelled, expand: int) -> Iterator[DataFrame]:
+    """Values of the queries, ``QUERIES_A_PASS`` at a time."""
+    frame = labelled.frame
+    dim = len(frame.select("vector").limit(1).collect()[0][0]) // 4
+    most = max(64, min(QUERIES_A_PASS, task_memory(frame.sparkSession) // 4 // (8 * BINS + 8 * dim)))
+    n_passes = -(-labelled.n_queries // most)
+    for number in range(n_passes):
+        share = labelled.n_queries / labelled.size / n_passes
+        table = frame.where(_hash_between(number * share, (number + 1) * share)).orderBy("image_id").toArrow()
+        asked = Asking(
+            unpack(table.column("vector"), dim), order_keys(table.column("image_id")), table.column("class").to_numpy()
+        )
+        if not len(asked.keys):
+            continue
+        if expand:
+            near = search(asked.queries, frame, expand, own=asked.keys)
+            asked = asked._replace(queries=expanded(asked.queries, near, frame, expand))
+        yield _one_pass(frame, asked)
+
+
+def _hash_between(low: float, high: float) -> Column:
+    """Ids from the share ``low`` of all hashes to the share ``high``: a sample that no partitioning can change."""
+    digits, most = KEY_DIGITS, 16**KEY_DIGITS
+    above = F.col("image_id") >= f"{int(low * most):0{digits}x}"
+    return above if high >= 1 else above & (F.col("image_id") < f"{int(high * most):0{digits}x}")
+
+
+def _one_pass(frame: DataFrame, asked: Asking) -> DataFrame:
+    spark = frame.sparkSession
+    shared = spark.sparkContext.broadcast(asked)
+    slots = n_slots(spark)
+    parts = (
+        frame.select("image_id", "class", "vector").coalesce(slots * 2).mapInArrow(count_batches(shared), PART_SCHEMA)
+    )
+    n_blocks = -(-len(asked.keys) // BLOCK)
+    merged = parts.repartition(min(n_blocks, slots * 4), "block").sortWithinPartitions("block")
+    return merged.mapInArrow(merge_tallies, VALUE_SCHEMA)
+
+
+def count_batches(asked: Broadcast[Asking]) -> Callable[[Batches], Batches]:
+    """All (image_id, class, vector) batches of a task → its counts, ``BLOCK`` queries a row."""
+
+    def count(batches: Batches) -> Batches:
+        queries, own, classes = asked.value
+        tally = Tally.empty(len(own))
+        for batch in batches:
+            if len(batch):
+                keys, theirs = order_keys(batch.column(0)), batch.column(1).to_numpy()
+                tally.look_at(queries, own, classes, unpack(batch.column(2), queries.shape[1]), keys, theirs)
+        for block, start in enumerate(range(0, len(own), BLOCK)):
+            data = tally.rows(slice(start, start + BLOCK)).to_bytes()
+            columns = [pa.array([block], pa.int32()), pa.array([data], pa.binary())]
+            yield pa.RecordBatch.from_arrays(columns, names=["block", "tally"])
+
+    return count
+
+
+def merge_tallies(batches: Batches) -> Batches:
+    """``PART_SCHEMA`` batches in order of block → ``VALUE_SCHEMA`` batches."""
+    current: int | None = None
+    whole: Tally | None = None
+    for batch in batches:
+        for block, data in zip(batch.column(0).to_pylist(), batch.column(1), strict=True):
+            tally = Tally.from_bytes(data.as_py())
+            if block == current and whole is not None:
+                whole = whole.merge(tally)
+                continue
+            if whole is not None:
+                yield _counted(whole)
+            current, whole = block, tally
+    if whole is not None:
+        yield _counted(whole)
+
+
+def _counted(tally: Tally) -> pa.RecordBatch:
+    found = tally.quality()
+    columns: list[Values] = [found.ap, found.ap_low, found.ap_high]
+    n_found = np.cumsum(found.relevant, axis=1)
+    columns += [n_found[:, cut - 1] / cut for cut in CUTS]
+    columns += [(n_found[:, cut - 1] > 0).astype(np.float64) for cut in CUTS]
+    alone = found.n_relevant == 0
+    return pa.RecordBatch.from_arrays([pa.array(c, mask=alone) for c in columns], names=list(VALUES))
