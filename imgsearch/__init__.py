@@ -1,16 +1,33 @@
 """Reverse image search and clustering for image collections in a data lake.
 
-``from imgsearch import search`` is the join that the job ``search`` runs: DataFrame in, DataFrame out.
+``Warehouse`` runs the jobs from Python. ``search`` is the join that the job ``search`` runs: DataFrame in, DataFrame
+out. Importing the package does not import Spark.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-__all__ = ["search"]
+    from imgsearch.api import Warehouse
+
+__all__ = ["Warehouse", "__version__", "search"]
+
+try:
+    __version__ = version("imgsearch-spark")
+except PackageNotFoundError:  # a zip on an executor
+    __version__ = "0+unknown"
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Warehouse":
+        from imgsearch.api import Warehouse
+
+        return Warehouse
+    raise AttributeError(f"module 'imgsearch' has no attribute {name!r}")
 
 __version__ = "0.1.0"
 

@@ -277,3 +277,11 @@ class PipelineConfig:
     def __post_init__(self) -> None:
         at_least("n_components", self.n_components, 1)
         ClusterConfig(warehouse=self.warehouse, n_clusters=self.n_clusters)
+
+
+@dataclass(frozen=True)
+class StatusConfig:
+    """Settings of ``status``."""
+
+    about: ClassVar[str] = "show what is in a warehouse: tables, encoders, last runs, drift, and the next step"
+    warehouse: str = option(WAREHOUSE_HELP, metavar="W")

@@ -51,6 +51,7 @@ JOBS: dict[str, Job] = {
     "pipeline": Job("imgsearch.config:PipelineConfig", "imgsearch.pipeline:run"),
     "demo": Job("plantdemo.config:DemoConfig", "plantdemo.demo:run"),
     "drop": Job("imgsearch.config:DropConfig", "imgsearch.upkeep.drop:run"),
+    "status": Job("imgsearch.config:StatusConfig", "imgsearch.upkeep.status:run"),
     "encoders": Job(None, "imgsearch.encoders.list_encoders:run"),
 }
 LIST_ENCODERS = "list the networks that --encoder takes, and which of them need a download"
@@ -74,13 +75,14 @@ def main(name: str) -> int:
     return run_job(name, sys.argv[1:], lambda spark, config: _named(job.run)(spark, config))
 
 
-def run_job(name: str, argv: Sequence[str], run: Callable[[SparkSession, Any], RunSummary]) -> int:
+def run_job(name: str, argv: Sequence[str], run: Callable[[SparkSession, Any], RunSummary | None]) -> int:
     """Parse, call, print the summary, return the exit code."""
     _take_stderr_back()
     try:
         config = settings_of(name, argv)
         for chatty in ("py4j", "DataFrameQueryContextLogger"):
             logging.getLogger(chatty).setLevel(logging.CRITICAL + 1)
+        from imgsearch.lake.runs import print_summary
         from imgsearch.lake.session import build_session
 
         spark = build_session(f"imgsearch {name}")
@@ -88,9 +90,8 @@ def run_job(name: str, argv: Sequence[str], run: Callable[[SparkSession, Any], R
             summary = run(spark, config)
         finally:
             sys.stderr.flush()
-        print(summary, flush=True)
-        for note in summary.notes:
-            print(f"  {note}", flush=True)
+        if summary is not None:
+            print_summary(summary)
         spark.stop()
         return DONE
     except UserError as e:

@@ -1,0 +1,28 @@
+"""The grid of matches in a notebook: order, pictures, and names that try to be markup."""
+
+from __future__ import annotations
+
+from imgsearch.report.grid import grid_of
+
+
+def match(query: str, rank: int, path: str) -> dict[str, object]:
+    return {"query_id": query, "query_path": f"/q/{query}.jpg", "rank": rank, "path": path, "score": 1 - rank / 10}
+
+
+def test_one_row_a_query_best_first() -> None:
+    grid = grid_of([match("b", 1, "/g/3.jpg"), match("a", 2, "/g/2.jpg"), match("a", 1, "/g/1.jpg")], {})
+    assert [[cell.path for cell in row] for row in grid.rows] == [
+        ["/q/a.jpg", "/g/1.jpg", "/g/2.jpg"],
+        ["/q/b.jpg", "/g/3.jpg"],
+    ]
+    assert grid.rows[0][1].caption == "1: 0.900"
+    assert repr(grid) == "Grid of 2 queries"
+
+
+def test_pictures_are_inline_and_names_are_escaped() -> None:
+    path = '/g/"><script>alert(1)</script>.jpg'
+    page = grid_of([match("a", 1, path)], {path: b"\xff\xd8"}, note="<b>10 of 20</b>")._repr_html_()
+    assert "<script" not in page
+    assert "data:image/jpeg;base64,/9g=" in page
+    assert page.count("(no picture)") == 1
+    assert "&lt;b&gt;10 of 20" in page

@@ -1,0 +1,62 @@
+"""The jobs from Python: settings as keyword arguments, mistakes in one line, a frame or a summary back."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import imgsearch
+from imgsearch.config import SearchConfig
+from imgsearch.errors import UserError
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+def test_importing_the_package_imports_no_spark() -> None:
+    code = "import sys, imgsearch; imgsearch.__version__; assert 'pyspark' not in sys.modules"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_signatures_are_the_settings_of_the_job() -> None:
+    signature = inspect.signature(imgsearch.Warehouse.search)
+    assert signature.parameters["top_k"].default == SearchConfig.top_k
+    assert signature.parameters["queries"].default is inspect.Parameter.empty
+    assert "warehouse" not in signature.parameters
+    assert "neighbours per query" in str(imgsearch.Warehouse.search.__doc__)
+
+
+def test_a_warehouse_from_python(spark: SparkSession, tmp_path: Path, tiny: str, draw) -> None:
+    for kind in range(3):
+        for visit in range(4):
+            draw(tmp_path / "in" / f"{kind}-{visit}.png", kind, visit)
+    warehouse = imgsearch.Warehouse(str(tmp_path / "w"), spark)
+    assert warehouse.ingest(input=str(tmp_path / "in")).rows_out == 12
+    assert warehouse.embed(encoder=tiny).rows_out == 12
+    assert warehouse.compress(n_components=6).rows_out == 12
+    assert warehouse.cluster(n_clusters="3").rows_out == 12
+    draw(tmp_path / "query" / "q.png", 1, 9)
+    matches = warehouse.search(queries=str(tmp_path / "query"), top_k=4).collect()
+    assert [row["rank"] for row in matches] == [1, 2, 3, 4]
+    assert {Path(row["path"]).name[0] for row in matches} == {"1"}
+    assert warehouse.dedup(threshold=0.99).columns[:2] == ["path", "image_id"]
+    assert warehouse.table("clusters").count() == 3
+
+
+def test_mistakes_are_one_line(spark: SparkSession, tmp_path: Path) -> None:
+    warehouse = imgsearch.Warehouse(str(tmp_path / "none"), spark)
+    with pytest.raises(UserError, match="unknown setting 'topk'; did you mean 'top_k'"):
+        warehouse.search(queries="q", topk=3)
+    with pytest.raises(UserError, match="'queries' is missing"):
+        warehouse.search(top_k=3)
+    with pytest.raises(UserError, match="unknown table 'vector'; did you mean 'vectors'"):
+        warehouse.table("vector")
+    with pytest.raises(UserError, match="no such folder"):
+        warehouse.table("vectors")
+    with pytest.raises(AttributeError, match="no attribute 'Warehous'"):
+        imgsearch.Warehous  # noqa: B018
