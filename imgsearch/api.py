@@ -41,6 +41,7 @@ from imgsearch.lake.store import TableStore
 from imgsearch.projections import compress
 from imgsearch.report import export
 from imgsearch.retrieval import search
+from imgsearch.retrieval.searches import answers_of
 from imgsearch.tables import ALL_TABLES, DUPLICATES, IMAGE_LABELS, LEAKS, MATCHES, METRICS, TableSpec
 
 Run = Callable[[SparkSession, Any], RunSummary]
@@ -81,9 +82,10 @@ class Warehouse:
         return self.table(IMAGE_LABELS.name)
 
     def search(self, **settings: Any) -> DataFrame:
-        """Search for ``queries``; returns the rows of ``matches``, best first within each query."""
+        """Search for ``queries``; returns its rows of ``matches``, best first within each query."""
         self._run(SearchConfig, search.run, settings)
-        return self.table(MATCHES.name).orderBy("query_id", "rank")
+        store = TableStore.open(self.spark, self.location)
+        return answers_of(store, MATCHES, settings.get("search_id")).orderBy("query_id", "rank")
 
     def calibrate(self, **settings: Any) -> RunSummary:
         """Learn from the known pairs in ``truth`` the score from which two images match."""
@@ -105,7 +107,8 @@ class Warehouse:
 
     def table(self, name: str) -> DataFrame:
         """A table of the warehouse. Raises ``UserError`` for an unknown name and for a table that is not there yet."""
-        return TableStore.open(self.spark, self.location).read(_spec(name))
+        spec = _spec(name)
+        return TableStore.open(self.spark, self.location).read(spec)
 
     def _run(self, config_class: type[Any], run: Run, settings: dict[str, Any]) -> RunSummary:
         names = [f.name for f in dataclasses.fields(config_class) if f.name != "warehouse"]

@@ -55,7 +55,7 @@ def test_mistakes_are_one_line(spark: SparkSession, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="'queries' is missing"):
         warehouse.search(top_k=3)
     with pytest.raises(UserError, match="unknown table 'vector'; did you mean 'vectors'"):
-        warehouse.table("vector")
+        warehouse.table("vector")  # told before the warehouse is looked at
     with pytest.raises(UserError, match="no such folder"):
         warehouse.table("vectors")
     with pytest.raises(AttributeError, match="no attribute 'Warehous'"):
