@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from imgsearch.errors import UserError, did_you_mean
+from imgsearch.lake.files import SCHEME
+from imgsearch.lake.remote_files import leave, readable
 
 CsvRows = list[dict[str, str]]
 #: Rows of a CSV that are held at once.
@@ -43,7 +46,7 @@ def csv_blocks(
 
 def _csv_rows(path: str, option: str, needs: Sequence[str]) -> Iterator[dict[str, str]]:
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
+        with readable(path) as local, open(local, newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             columns = [c.strip() for c in reader.fieldnames or []]
             reader.fieldnames = columns
@@ -67,14 +70,16 @@ def write_file(table: pa.Table, output: str) -> None:
 
 def write_batches(schema: pa.Schema, batches: Iterable[pa.RecordBatch], output: str) -> None:
     """Batches as one ``.csv`` or ``.parquet``, whole or not at all; one batch is held at a time."""
-    path = Path(output)
-    part = path.with_name(f".{path.name}.part")
+    is_remote = bool(SCHEME.match(output))
     writer = pyarrow.csv.CSVWriter if output.endswith(".csv") else pyarrow.parquet.ParquetWriter
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with writer(part, schema) as file:
-            for batch in batches:
-                file.write_batch(batch)
-        part.replace(path)
+        with tempfile.TemporaryDirectory(prefix="imgsearch-") as folder:
+            path = Path(folder, Path(output).name) if is_remote else Path(output)
+            part = path.with_name(f".{path.name}.part")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with writer(part, schema) as file:
+                for batch in batches:
+                    file.write_batch(batch)
+            leave(part, output) if is_remote else part.replace(path)
     except OSError as e:
         raise UserError(f"--output {output}: {e.strerror or e}; name a file in a folder that can be written") from e

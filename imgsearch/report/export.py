@@ -21,6 +21,7 @@ from imgsearch.errors import UserError
 from imgsearch.images.sources import with_bytes
 from imgsearch.lake.batches import sample_rows
 from imgsearch.lake.files import SCHEME, read_local
+from imgsearch.lake.remote_files import leave_folder
 from imgsearch.lake.runs import RunSummary, Stopwatch, finish
 from imgsearch.lake.store import TableStore, absolute
 from imgsearch.projections.spaces import current_projection, vectors_of
@@ -272,11 +273,7 @@ def _write_report(warehouse: TableStore, data: ReportData, out: str) -> str:
     if not remote:
         (Path(out.removeprefix("file:")) / MARKER).touch()
         return str(page)
-    hadoop = warehouse.spark._jvm.org.apache.hadoop.fs.Path  # type: ignore[union-attr]
-    target = hadoop(f"{out}/report")
-    system = target.getFileSystem(warehouse.spark._jsc.hadoopConfiguration())
-    system.delete(target, True)
-    system.copyFromLocalFile(True, True, hadoop(str(local)), target)
+    leave_folder(local, f"{out}/report")
     return f"{out}/report/index.html"
 
 
