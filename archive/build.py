@@ -8,6 +8,7 @@ gives the same bytes. A worker's machine needs the same architecture and a glibc
 from __future__ import annotations
 
 import argparse
+import fcntl
 import io
 import json
 import os
@@ -17,7 +18,8 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from archive import interpreter, prune
@@ -35,7 +37,7 @@ WHEN = 315_532_800  # 1980-01-01, the time of every file in the archive
 def build(env: Path, uv: str) -> Manifest:
     """Make the environment in the folder ``env``."""
     site = interpreter.copy_interpreter(env)
-    install(site, uv)
+    install(site, uv, "executor")
     prune.prune_packages(site)
     for name, content in package_files():
         path = site / name
@@ -54,11 +56,11 @@ def build(env: Path, uv: str) -> Manifest:
     return manifest
 
 
-def install(site: Path, uv: str) -> None:
-    """The locked packages of the group `executor`, and nothing that they pull in beside it."""
+def install(site: Path, uv: str, group: str) -> None:
+    """The locked packages of a group of pyproject.toml, in the folder ``site``."""
     with tempfile.TemporaryDirectory() as folder:
         locked = Path(folder, "locked.txt")
-        groups = ["--frozen", "--no-emit-project", "--only-group", "executor"]
+        groups = ["--frozen", "--no-emit-project", "--only-group", group]
         run(uv, "export", "--quiet", "--project", str(ROOT), *groups, "--output-file", str(locked))
         run(
             uv, "pip", "install", "--quiet", "--python", sys.executable, "--target", str(site), "--no-deps",
@@ -75,7 +77,7 @@ def run(*command: str) -> None:
 
 def pack(env: Path, out: Path) -> None:
     """``env`` as a tar.gz of sorted names, fixed times and nobody's files; the manifest comes first."""
-    import deflate  # libdeflate: 4 % smaller than zlib's best, in a format that every tar reads
+    import deflate  # libdeflate: 4 % smaller than zlib's best, in the same format
 
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w", format=tarfile.GNU_FORMAT) as archive:
@@ -89,6 +91,15 @@ def pack(env: Path, out: Path) -> None:
     part.replace(out)
 
 
+@contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """``PLACE`` is one for all builds of a checkout."""
+    PLACE.parent.mkdir(parents=True, exist_ok=True)
+    with open(PLACE.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Build, pack, print both sizes."""
     parser = argparse.ArgumentParser(prog="make package", description=__doc__.splitlines()[0])
@@ -98,11 +109,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     given.output.mkdir(parents=True, exist_ok=True)
     tag = f"py{sys.version_info[0]}{sys.version_info[1]}-{platform.system().lower()}-{platform.machine()}"
     out = given.output / f"imgsearch-{__version__}-{tag}.tar.gz"
-    shutil.rmtree(PLACE, ignore_errors=True)
-    manifest = build(PLACE, shutil.which(given.uv) or given.uv)
-    pack(PLACE, out)
-    unpacked = sum(path.lstat().st_size for path in PLACE.rglob("*") if path.is_file())
-    shutil.rmtree(PLACE)
+    uv = os.path.abspath(shutil.which(given.uv) or given.uv)
+    with one_at_a_time(), tempfile.TemporaryDirectory() as tools:
+        shutil.rmtree(PLACE, ignore_errors=True)
+        install(Path(tools), uv, "package")
+        sys.path.insert(0, tools)
+        manifest = build(PLACE, uv)
+        pack(PLACE, out)
+        unpacked = sum(path.lstat().st_size for path in PLACE.rglob("*") if path.is_file())
+        shutil.rmtree(PLACE)
     print(f"{out}: {unpacked / 1e6:.0f} MB unpacked, {out.stat().st_size / 1e6:.0f} MB packed; {manifest}")
     return 0
 
