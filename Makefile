@@ -17,7 +17,7 @@ test: lint  ## everything but the clusters: lint, types, all tests (starts Spark
 	$(PYTHON) -m pytest imgsearch tests -m "not cluster" -n 2 --dist loadfile $(PYTEST)
 
 test-cluster: setup  ## real processes: a standalone cluster, HDFS and YARN, an object store
-	$(PYTHON) -m pytest tests/cluster -m cluster $(PYTEST)
+	$(PYTHON) -m pytest tests/cluster tests/archive tests/test_wheel.py -m cluster $(PYTEST)
 
 test-fast: lint  ## lint, types, and the tests that need no Spark
 	$(PYTHON) -m pytest imgsearch tests -m "not spark and not real_data" $(PYTEST)
@@ -51,7 +51,7 @@ demo:  ## draw a gallery and run the whole chain on it (ARGS="--images 200")
 	./spark-submit.sh demo $(ARGS)
 
 package: setup  ## one archive for executors (Python and all), and the wheel, in dist/
-	$(PYTHON) -m archive.build --uv "$$(bash setup.sh uv)" $(ARGS)
+	uv="$$(bash setup.sh uv)" && "$$uv" build --wheel --quiet --out-dir dist && $(PYTHON) -m archive.build --uv "$$uv" $(ARGS)
 
 clean:  ## caches and what the demo wrote; .venv and the jars stay
 	rm -rf demo-out spark-warehouse metastore_db derby.log .pytest_cache .mypy_cache .ruff_cache .hypothesis
