@@ -85,5 +85,6 @@ def test_the_command_of_the_readme_asks_for_this_pod(api: tuple[str, list[Create
     assert spec["securityContext"]["runAsNonRoot"] is True
     container = next(c for c in spec["containers"] if c["name"] == "driver")
     assert container["image"] == "registry.example.com/imgsearch:0.1.0"
-    assert "local:///opt/imgsearch/jobs/pipeline.py" in container["args"]
+    application = container["args"].index("local:///opt/imgsearch/lib/python3.11/site-packages/imgsearch/__main__.py")
+    assert container["args"][application + 1] == "pipeline"
     assert {"name": "SPARK_LOCAL_DIRS", "value": "/var/spark"} in container["env"]
