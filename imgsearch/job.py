@@ -4,25 +4,36 @@ from __future__ import annotations
 
 import logging
 import os
-import re
+import signal
 import sys
 import tempfile
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
-from pathlib import Path
+from importlib.resources.abc import Traversable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from imgsearch.errors import UserError
+from imgsearch.faults import diagnose, is_stop
 from imgsearch.options import DEFAULT_FILE, parse
+from imgsearch.preflight import check_paths
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from imgsearch.lake.runs import RunSummary
 
-DONE, FAULT, MISTAKE, INTERRUPTED = 0, 1, 2, 130
+DONE, FAULT, MISTAKE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 WANTS_SPARK = 100
+
+
+class Stopped(BaseException):
+    """A signal that ends the job. ``code``: the exit code."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
 
 
 class Job(NamedTuple):
@@ -62,8 +73,9 @@ jobs:
 {jobs}
 
 `./spark-submit.sh JOB --help` lists a job's options with their defaults. What stands before the job's name goes to
-spark-submit untouched (--master spark://..., --num-executors 8, --conf key=value); without --master the job runs here,
-on all cores. Exit codes: 0 done, 2 a mistake in what was given (one line says which), 1 a fault.
+spark-submit and wins over what is set here (--master spark://..., --num-executors 8, --conf key=value); --ship sends
+executors elsewhere their Python with all packages. Without --master the job runs on this machine, on all cores.
+Exit codes: 0 done, 2 a mistake in what was given (one line says which), 1 a fault, 130 or 143 stopped by a signal.
 """
 
 
@@ -71,7 +83,7 @@ def main(name: str) -> int:
     """The whole of ``jobs/NAME.py``: options from ``sys.argv``, one call, the exit code."""
     job = JOBS[name]
     if job.config is None:
-        return check(name, sys.argv[1:])
+        return int(_named(job.run)(sys.argv[1:]))
     return run_job(name, sys.argv[1:], lambda spark, config: _named(job.run)(spark, config))
 
 
@@ -82,58 +94,84 @@ def run_job(name: str, argv: Sequence[str], run: Callable[[SparkSession, Any], R
         config = settings_of(name, argv)
         for chatty in ("py4j", "DataFrameQueryContextLogger"):
             logging.getLogger(chatty).setLevel(logging.CRITICAL + 1)
-        from imgsearch.lake.runs import print_summary
-        from imgsearch.lake.session import build_session
-
-        spark = build_session(f"imgsearch {name}")
-        try:
-            summary = run(spark, config)
-        finally:
-            sys.stderr.flush()
-        if summary is not None:
-            print_summary(summary)
-        spark.stop()
+        _run(name, config, run)
         return DONE
     except UserError as e:
-        return _told(e)
+        return _mistake(e)
+    except Stopped as e:
+        return _stopped(name, e.code)
     except KeyboardInterrupt:
-        print(f"{name}: stopped; what was committed stays, the same command goes on from there", file=sys.stderr)
-        return INTERRUPTED
+        return _stopped(name, INTERRUPTED)
     except Exception as e:
-        with tempfile.NamedTemporaryFile("w", prefix=f"imgsearch-{name}-", suffix=".log", delete=False) as log:
-            traceback.print_exc(file=log)
-        print(f"{name}: fault: {cause(e)} (the whole trace: {log.name})", file=sys.stderr)
-        return FAULT
+        if is_stop(e):
+            return _stopped(name, TERMINATED, " from outside")
+        return _fault(name, e)
 
 
-def cause(error: Exception) -> str:
-    """One line that says what went wrong: of an error in a Python worker the worker's own last line.
+def _run(name: str, config: Any, run: Callable[[SparkSession, Any], RunSummary | None]) -> None:
+    from imgsearch.lake import session
+    from imgsearch.lake.runs import print_summary
+    from imgsearch.lake.waiting import ExecutorWatch
 
-    >>> cause(ValueError("rows lost\\nmore"))
-    'ValueError: rows lost'
-    >>> cause(RuntimeError("thrown from the Python worker:\\nTraceback:\\n  File x\\nKeyError: 'a'\\n\\tat org.x.Y"))
-    "KeyError: 'a'"
+    is_guest = session.is_running()
+    spark = session.build_session(f"imgsearch {name}")
+    _stop_by_signals()
+    print(f"{name}: {session.describe(spark)}", flush=True)
+    with ExecutorWatch(spark) as watch:
+        try:
+            summary = run(spark, config)
+        except Exception as e:
+            if watch.verdict is not None:
+                raise UserError(watch.verdict) from e
+            raise
+    if summary is not None:
+        print_summary(summary)
+    if not is_guest:
+        spark.stop()
+
+
+def _stop_by_signals() -> None:
+    """Ctrl-C and SIGTERM end the job where it stands. Spark's own handler asks a JVM that may be gone already."""
+
+    def stop(number: int, frame: object) -> None:
+        signal.signal(number, signal.SIG_IGN)
+        raise Stopped(128 + number)
+
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, stop)
+
+
+def _stopped(name: str, code: int, how: str = "") -> int:
+    print(f"{name}: stopped{how}; what was committed stays, the same command goes on from there", file=sys.stderr)
+    return code
+
+
+def _fault(name: str, error: Exception) -> int:
+    """One line and the whole trace in a file; a cause that is the user's to mend is a mistake."""
+    diagnosis = diagnose(error)
+    if diagnosis.is_mistake:
+        return _mistake(UserError(f"{name}: {diagnosis.line}"))
+    with tempfile.NamedTemporaryFile("w", prefix=f"imgsearch-{name}-", suffix=".log", delete=False) as log:
+        traceback.print_exception(error, file=log)
+    print(f"{name}: fault: {diagnosis.line} (the whole trace: {log.name})", file=sys.stderr)
+    return FAULT
+
+
+def check(name: str, argv: Sequence[str], local_paths: bool = True) -> int:
+    """What can be answered without Spark: ``--help``, a job without Spark. Else ``WANTS_SPARK``.
+
+    Raises ``UserError`` for mistakes in the options, and with ``local_paths`` for those that a local path shows.
     """
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    if "Python worker" in str(error):
-        for line in reversed(lines):
-            if re.match(r"[A-Za-z_][\w.]*(Error|Exception|Interrupt|Exit)\b", line):
-                return line[:500]
-    return f"{type(error).__name__}: {lines[0][:500] if lines else type(error).__name__}"
-
-
-def check(name: str, argv: Sequence[str]) -> int:
-    """What can be answered without Spark: ``--help`` and mistakes in the options. Else ``WANTS_SPARK``."""
-    try:
-        if JOBS[name].config is None:
-            return int(_named(JOBS[name].run)(argv))
-        settings_of(name, argv)
-    except UserError as e:
-        return _told(e)
+    if JOBS[name].config is None:
+        return int(_named(JOBS[name].run)(argv))
+    config = settings_of(name, argv)
+    if local_paths:
+        check_paths(name, config)
     return WANTS_SPARK
 
 
-def settings_of(name: str, argv: Sequence[str], default_file: Path = DEFAULT_FILE) -> Any:
+def settings_of(name: str, argv: Sequence[str], default_file: Traversable = DEFAULT_FILE) -> Any:
     """The settings object of job ``name``. Raises ``UserError``."""
     return parse(name, JOBS[name].settings(), argv, default_file, sections=JOBS)
 
@@ -178,18 +216,6 @@ def _take_stderr_back() -> None:
     os.close(handle)
 
 
-def _told(e: UserError) -> int:
+def _mistake(e: UserError) -> int:
     print(f"imgsearch: {e}", file=sys.stderr, flush=True)
     return MISTAKE
-
-
-def answer(argv: Sequence[str]) -> int:
-    """``python -m imgsearch.job help`` or ``… check JOB [options]``: the launcher's two questions."""
-    if argv[:1] == ["check"] and len(argv) > 1 and argv[1] in JOBS:
-        return check(argv[1], argv[2:])
-    print(usage(), end="")
-    return DONE
-
-
-if __name__ == "__main__":
-    sys.exit(answer(sys.argv[1:]))

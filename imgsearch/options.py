@@ -13,12 +13,14 @@ import types
 import typing
 from collections.abc import Collection, Sequence
 from dataclasses import field
+from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar
 
 from imgsearch.errors import UserError, did_you_mean
 
-DEFAULT_FILE = Path(__file__).resolve().parent / "conf" / "default.toml"
+DEFAULT_FILE = files("imgsearch").joinpath("conf", "default.toml")
 
 
 def option(help: str, default: Any = dataclasses.MISSING, metavar: str | None = None) -> Any:
@@ -52,7 +54,7 @@ def parse(
     job: str,
     cls: type[Config],
     argv: Sequence[str],
-    default_file: Path = DEFAULT_FILE,
+    default_file: Traversable = DEFAULT_FILE,
     *,
     sections: Collection[str],
 ) -> Config:
@@ -79,7 +81,7 @@ def parse(
             f"`{parser.prog} --help` lists the options"
         )
     values: dict[str, Any] = {}
-    if default_file.exists():
+    if default_file.is_file():
         values |= _section(default_file, job, options, sections)
     if given.config:
         values |= _section(Path(given.config), job, options, sections)
@@ -116,7 +118,7 @@ def _plain(hint: Any) -> Any:
     return hint
 
 
-def _section(path: Path, job: str, options: dict[str, Any], sections: Collection[str]) -> dict[str, Any]:
+def _section(path: Traversable, job: str, options: dict[str, Any], sections: Collection[str]) -> dict[str, Any]:
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as e:

@@ -17,7 +17,8 @@ from imgsearch.encoders import embed
 from imgsearch.errors import UserError
 from imgsearch.images import ingest
 from imgsearch.lake.runs import RunSummary, Stopwatch, finish, print_summary
-from imgsearch.lake.store import CATALOG_NAME, TableStore, absolute
+from imgsearch.lake.store import TableStore
+from imgsearch.places import CATALOG_NAME, absolute
 from imgsearch.projections import compress
 from imgsearch.report import export
 from imgsearch.tables import IMAGES, QUARANTINE

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,10 +31,29 @@ class FakeSession:
         self.stopped += 1
 
 
+class FakeWatch:
+    """Sees nothing wrong, until it is told to."""
+
+    verdict: str | None = None
+
+    def __init__(self, spark: object) -> None:
+        pass
+
+    def __enter__(self) -> FakeWatch:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        pass
+
+
 @pytest.fixture
 def session(monkeypatch: pytest.MonkeyPatch) -> FakeSession:
     fake = FakeSession()
     monkeypatch.setattr("imgsearch.lake.session.build_session", lambda *a, **k: fake)
+    monkeypatch.setattr("imgsearch.lake.session.describe", lambda spark: "Spark of a test")
+    monkeypatch.setattr("imgsearch.lake.session.is_running", lambda: False)
+    monkeypatch.setattr("imgsearch.lake.waiting.ExecutorWatch", FakeWatch)
+    monkeypatch.setattr("imgsearch.job._stop_by_signals", lambda: None)
     return fake
 
 
@@ -50,10 +72,20 @@ def test_done_prints_the_summary_and_notes(
 
     assert run(monkeypatch, work) == 0
     said = capsys.readouterr()
-    assert said.out == "search: 1,200 in, 1,199 out, 1 quarantined, 2.0 s, 600 rows/s  top_k=10\n  one is damaged\n"
+    assert said.out.splitlines() == [
+        "search: Spark of a test",
+        "search: 1,200 in, 1,199 out, 1 quarantined, 2.0 s, 600 rows/s  top_k=10",
+        "  one is damaged",
+    ]
     assert said.err == ""
     assert asked == [SearchConfig(warehouse="w", queries="q")]
     assert session.stopped == 1
+
+
+def test_anothers_session_is_not_stopped(session: FakeSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("imgsearch.lake.session.is_running", lambda: True)
+    assert run(monkeypatch, lambda spark, config: RunSummary("search", 1, 1, 0, 1.0)) == 0
+    assert session.stopped == 0
 
 
 def test_a_mistake_is_2_and_one_line(
@@ -64,7 +96,7 @@ def test_a_mistake_is_2_and_one_line(
 
     assert run(monkeypatch, work) == 2
     said = capsys.readouterr()
-    assert (said.out, said.err) == ("", "imgsearch: there is no table 'vectors'\n")
+    assert (said.out, said.err) == ("search: Spark of a test\n", "imgsearch: there is no table 'vectors'\n")
 
 
 def test_a_mistake_in_the_options_starts_no_spark(
@@ -103,8 +135,63 @@ def test_a_fault_without_words_has_its_name(
 
     assert run(monkeypatch, work) == 1
     said = capsys.readouterr().err
-    assert "fault: KeyError: KeyError" in said
+    assert "fault: KeyError (the whole" in said
     Path(said.split("the whole trace: ")[1].rstrip(")\n")).unlink()
+
+
+def test_a_fault_that_the_user_can_mend_is_a_mistake(
+    session: FakeSession, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def work(spark: object, config: SearchConfig) -> RunSummary:
+        raise OSError(28, "No space left on device", "/w/matches.csv")
+
+    assert run(monkeypatch, work) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("imgsearch: search: no space left on device (/w/matches.csv); make room")
+    assert said.count("\n") == 1
+
+
+def test_what_the_watch_says_is_told(
+    session: FakeSession, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def work(spark: object, config: SearchConfig) -> RunSummary:
+        monkeypatch.setattr(FakeWatch, "verdict", "no executor came in 60 s")
+        raise RuntimeError("Job 0 cancelled")
+
+    assert run(monkeypatch, work) == 2
+    assert capsys.readouterr().err == "imgsearch: no executor came in 60 s\n"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_job_in_one_line(
+    number: int, code: int, session: FakeSession, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def work(spark: object, config: SearchConfig) -> RunSummary:
+        os.kill(os.getpid(), number)
+        time.sleep(60)
+        raise AssertionError("the signal was not seen")
+
+    monkeypatch.undo()
+    for target, value in (("session.build_session", lambda *a: session), ("session.describe", lambda spark: "Spark")):
+        monkeypatch.setattr(f"imgsearch.lake.{target}", value)
+    monkeypatch.setattr("imgsearch.lake.waiting.ExecutorWatch", FakeWatch)
+    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        assert run(monkeypatch, work) == code
+    finally:
+        for n, handler in before.items():
+            signal.signal(n, handler)
+    assert capsys.readouterr().err == "search: stopped; what was committed stays, the same command goes on from there\n"
+
+
+def test_spark_stopped_from_outside_is_143(
+    session: FakeSession, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def work(spark: object, config: SearchConfig) -> RunSummary:
+        raise RuntimeError("Job 3 cancelled because SparkContext was shut down")
+
+    assert run(monkeypatch, work) == 143
+    assert capsys.readouterr().err.startswith("search: stopped from outside; ")
 
 
 def test_interrupted_is_130(
@@ -122,21 +209,6 @@ def test_help_is_0(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtur
         run(monkeypatch, lambda *a: None, ["--help"])
     assert stopped.value.code == 0
     assert "--top-k" in capsys.readouterr().out
-
-
-def test_check_knows_good_from_bad(capsys: pytest.CaptureFixture[str]) -> None:
-    assert job.answer(["check", "search", *ARGV]) == job.WANTS_SPARK
-    assert job.answer(["check", "search", *ARGV, "--top-k", "x"]) == 2
-    assert capsys.readouterr().err.count("\n") == 1
-
-
-def test_usage_has_one_line_a_job(capsys: pytest.CaptureFixture[str]) -> None:
-    assert job.answer(["help"]) == 0
-    text = capsys.readouterr().out
-    for name in JOBS:
-        lines = [line for line in text.splitlines() if line.strip().startswith(name + " ")]
-        assert len(lines) == 1
-        assert len(lines[0]) > 30
 
 
 def test_each_job_has_its_file_and_the_other_way_round() -> None:
@@ -163,7 +235,7 @@ def launch(*argv: str) -> subprocess.CompletedProcess[str]:
         (["search", *ARGV, "--top-k", "0"], "--top-k 0: must be between"),
         (["cluster", "--warehouse", "w", "--n-clusters", "none"], "--n-clusters none"),
         (["ingest", "--warehouse", "w"], "ingest needs --input"),
-        (["sarch"], "there is no job 'sarch'; the jobs are: "),
+        (["sarch"], "there is no job 'sarch'; did you mean 'search'?; the jobs are: "),
         (["--master"], "spark-submit option --master needs a value"),
         (["--master", "local[1]", "embed", "--warehouse", "w", "--encodr", "x"], "did you mean '--encoder'?"),
     ],
@@ -186,8 +258,9 @@ def test_the_launchers_help() -> None:
 
 def test_no_java_is_one_line(tmp_path: Path) -> None:
     done = subprocess.run(
-        ["/bin/bash", ROOT / "spark-submit.sh", "ingest"], capture_output=True, text=True, timeout=60, check=False,
-        env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "JAVA_HOME": str(tmp_path)},
+        ["/bin/bash", ROOT / "spark-submit.sh", "drop", "--warehouse", tmp_path, "--encoder", "x"],
+        capture_output=True, text=True, timeout=60, check=False,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "JAVA_HOME": str(tmp_path)},
     )  # fmt: skip
     assert done.returncode == 2
     assert "imgsearch needs Java 17 or 21 (found: none in JAVA_HOME=" in done.stderr

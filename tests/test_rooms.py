@@ -16,10 +16,11 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 #: Groups of rooms, first to last. Rooms between brackets stand side by side and do not import each other.
 ORDER = (
-    ("errors",), ("compiled",), ("options", "tables", "terminal", "vectors", "keys"), ("config",),
+    ("errors",), ("causes", "compiled", "places"), ("options", "tables", "terminal", "vectors", "keys", "preflight"),
+    ("config", "faults"),
     ("lake", "topk"), ("images", "projections"), ("clusters", "encoders"), ("retrieval",),
-    ("duplicates", "labels", "report", "upkeep"), ("pipeline",), ("api",), ("job",), ("__init__",),
-    ("jobs", "plantdemo"),
+    ("duplicates", "labels", "report", "upkeep"), ("pipeline",), ("api",), ("job", "machine", "shipping"),
+    ("launcher",), ("__init__", "__main__"), ("jobs", "plantdemo"),
 )  # fmt: skip
 LEVEL = {room: level for level, group in enumerate(ORDER) for room in group}
 #: Where a job may be called by another module than ``job.py``.
@@ -31,7 +32,7 @@ JOB_FILES = {
 #: Files that may import Spark (marked * in LAYOUT.md).
 WITH_SPARK = {
     "lake": "lost_workers session store commits merges shared_files staging files remote_files batches memory mllib "
-    "progress runs",
+    "progress runs waiting shared",
     "images": "ingest sources",
     "projections": "compress projecting spaces",
     "encoders": "embed udf",

@@ -11,7 +11,8 @@ from pyspark.sql import functions as F
 from imgsearch.errors import UserError
 from imgsearch.lake.files import Found, find_files, with_content
 from imgsearch.lake.session import n_slots
-from imgsearch.lake.store import TableStore, absolute, read_any
+from imgsearch.lake.store import TableStore, read_any
+from imgsearch.places import absolute
 from imgsearch.tables import CONTENTS, IMAGES
 
 

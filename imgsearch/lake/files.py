@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import glob
 import os
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +21,8 @@ from pyspark.sql import functions as F
 
 from imgsearch.errors import ImageError
 from imgsearch.lake.session import n_slots
-from imgsearch.lake.store import absolute
+from imgsearch.places import GLOB, SCHEME, absolute
 
-SCHEME = re.compile(r"^(?!file:)[A-Za-z][\w+.-]*:/")
-GLOB = re.compile(r"[*?\[{]")
 FOUND = pa.schema([("path", pa.string()), ("n_bytes", pa.int64()), ("modified_at", pa.timestamp("us", tz="UTC"))])
 
 

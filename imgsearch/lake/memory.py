@@ -7,7 +7,8 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from imgsearch.lake.session import n_slots
+from imgsearch.lake.session import is_connect, n_slots
+from imgsearch.lake.settings import local_slots
 
 UNITS = {"": 1 << 20, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
@@ -19,14 +20,14 @@ def task_memory(spark: SparkSession) -> int:
     on this machine, half of what it has available now, by the slots; on a cluster half of an executor's heap, by its
     cores, as the best guess of its machine's size.
     """
-    conf = spark.sparkContext.getConf()
-    is_local = (spark.sparkContext.master or "").startswith("local[") or spark.sparkContext.master == "local"
-    cores = n_slots(spark) if is_local else int(conf.get("spark.executor.cores", "1"))
-    told = conf.get("spark.executor.pyspark.memory", None)
-    if told is not None:
-        return n_bytes(told) // cores
-    available = _available_here() if is_local else None
-    return (available or n_bytes(conf.get("spark.executor.memory", "1g"))) // 2 // cores
+    conf = spark.conf
+    is_local = local_slots(conf.get("spark.master", "") or "") is not None
+    cores = n_slots(spark) if is_local else int(conf.get("spark.executor.cores", "1") or 1)
+    limit = conf.get("spark.executor.pyspark.memory", None)
+    if limit is not None:
+        return n_bytes(limit) // cores
+    available = _available_here() if is_local and not is_connect(spark) else None
+    return (available or n_bytes(conf.get("spark.executor.memory", "1g") or "1g")) // 2 // cores
 
 
 def n_bytes(text: str) -> int:

@@ -1,55 +1,114 @@
-"""The Spark session. Under ``spark-submit`` it takes what the launcher set; elsewhere it sets the same itself."""
+"""The Spark session: what the user gave, and what is missing. Another's session is used as it is."""
 
 from __future__ import annotations
 
 import os
+import shlex
 import sys
-from pathlib import Path
 
 from pyspark import SparkConf, SparkContext
 from pyspark.sql import SparkSession
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-CONF = Path(__file__).resolve().parent.parent / "conf"
-DEFAULTS = CONF / "spark-defaults.conf"
+from imgsearch.errors import UserError
+from imgsearch.lake.settings import (
+    DELTA_EXTENSION,
+    DELTA_PACKAGE,
+    delta_jars,
+    delta_settings,
+    local_slots,
+    package_conf,
+    session_settings,
+)
+from imgsearch.lake.submit import parse_submission
 
 
 def build_session(app_name: str = "imgsearch", **conf: str) -> SparkSession:
-    """The session of this process, made if there is none.
+    """The session of this process: the one there is, else a new one with what the user gave and what is missing.
 
-    ``conf``: Spark settings with ``__`` for ``.`` (``spark__master="local[2]"``); they win over
-    ``conf/spark-defaults.conf``.
+    The user's settings are those of ``spark-submit`` where it started this process; else those of ``SPARK_CONF_DIR``,
+    ``SPARK_HOME`` and ``PYSPARK_SUBMIT_ARGS``. ``conf``: settings of the caller with ``__`` for ``.``
+    (``spark__master="local[2]"``); they win over both. Raises ``UserError`` where Delta Lake is missing.
     """
-    given = SparkConf()
-    settings: dict[str, str] = {}
-    if SparkContext._active_spark_context is None and not given.contains("spark.sql.extensions"):
-        settings |= defaults() | {"spark.jars": ",".join(map(str, delta_jars()))}
-        settings.setdefault("spark.master", "local[*]")
-        settings.setdefault("spark.sql.shuffle.partitions", str(2 * (os.cpu_count() or 1)))
-        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
-        os.environ.setdefault("SPARK_CONF_DIR", str(CONF))
-        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-        os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
-    settings |= {key.replace("__", "."): value for key, value in conf.items()}
-    builder = SparkSession.builder.appName(app_name)
+    settings = {key.replace("__", "."): value for key, value in conf.items()}
+    if not is_running():
+        settings = _missing(app_name, settings) | settings
+    builder = SparkSession.builder
     for key, value in settings.items():
         builder = builder.config(key, value)
     spark = builder.getOrCreate()
-    spark.sparkContext.setLogLevel(os.environ.get("IMGSEARCH_LOG_LEVEL", "ERROR"))
+    if "IMGSEARCH_LOG_LEVEL" in os.environ:
+        spark.sparkContext.setLogLevel(os.environ["IMGSEARCH_LOG_LEVEL"])
+    _require_delta(spark)
     return spark
 
 
-def defaults(path: Path = DEFAULTS) -> dict[str, str]:
-    """The settings of a Spark properties file."""
-    lines = (line.split("#")[0].split(None, 1) for line in path.read_text().splitlines())
-    return {parts[0]: parts[1].strip() for parts in lines if len(parts) == 2}
+def is_running() -> bool:
+    """Whether this process has a Spark application already: a notebook's, or a platform's."""
+    return SparkContext._active_spark_context is not None
 
 
-def delta_jars() -> list[Path]:
-    """Delta's jars as ``setup.sh`` brought them; empty before that."""
-    return sorted((ROOT / ".cache" / "jars").glob("*/delta-*.jar"))
+def describe(spark: SparkSession) -> str:
+    """The application in one line: Spark's version, the master, what can run at once, the application's id."""
+    context = spark.sparkContext
+    return f"Spark {spark.version}, master {context.master}, {n_slots(spark)} slots, {context.applicationId}"
+
+
+def is_connect(spark: SparkSession) -> bool:
+    """Whether this is a session of Spark Connect: it has neither ``sparkContext`` nor a JVM of its own."""
+    return type(spark).__module__.startswith("pyspark.sql.connect")
 
 
 def n_slots(spark: SparkSession) -> int:
-    """Tasks that can run at once."""
+    """Tasks that can run at once; over Spark Connect what the settings say."""
+    if is_connect(spark):
+        return max(1, _slots_of_settings(spark))
     return max(1, spark.sparkContext.defaultParallelism)
+
+
+def _slots_of_settings(spark: SparkSession) -> int:
+    slots = local_slots(spark.conf.get("spark.master", "") or "")
+    if slots is not None:
+        return slots
+    cores = int(spark.conf.get("spark.executor.cores", "1") or 1)
+    executors = spark.conf.get("spark.executor.instances", None)
+    return int(executors) * cores if executors else int(spark.conf.get("spark.sql.shuffle.partitions", "200") or 200)
+
+
+def _missing(app_name: str, settings: dict[str, str]) -> dict[str, str]:
+    """What neither the user nor the caller (``settings``) gave to a context that is yet to be made."""
+    if "PYSPARK_GATEWAY_PORT" in os.environ or SparkContext._jvm is not None:  # the JVM knows what the user gave
+        SparkContext._ensure_initialized()
+        given = dict(SparkConf().getAll())
+        name = given.get("spark.app.name")
+        named = {} if name and name != os.path.basename(sys.argv[0]) else {"spark.app.name": app_name}
+        return named | session_settings(given | settings)
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
+    given = parse_submission(shlex.split(os.environ.get("PYSPARK_SUBMIT_ARGS", "")), known_only=False).properties(
+        os.environ
+    )
+    launch = {"spark.app.name": app_name, "spark.master": "local[*]"} | delta_settings(given | settings, delta_jars())
+    if local_slots((launch | given | settings)["spark.master"]) is not None:
+        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    if "SPARK_CONF_DIR" not in os.environ:
+        os.environ.setdefault(
+            "SPARK_SUBMIT_OPTS", f"-Dlog4j2.configurationFile=file:{package_conf('log4j2.properties')}"
+        )
+    merged = {"spark.jars", "spark.jars.packages"}
+    missing = {key: value for key, value in launch.items() if key in merged or key not in given}
+    return missing | session_settings(launch | given | settings)
+
+
+def _require_delta(spark: SparkSession) -> None:
+    """Raises ``UserError`` where the session cannot read Delta tables: its classes or its extension are missing."""
+    if "DATABRICKS_RUNTIME_VERSION" in os.environ:  # has Delta under other names
+        return
+    loader = spark._jvm.java.lang.Thread.currentThread().getContextClassLoader()  # type: ignore[union-attr]
+    if loader.getResource(DELTA_EXTENSION.replace(".", "/") + ".class") is None:
+        raise UserError(
+            f"Delta Lake is missing from this Spark: add `--packages {DELTA_PACKAGE}`, or its jars by --jars"
+        )
+    if DELTA_EXTENSION not in (spark.conf.get("spark.sql.extensions", None) or ""):
+        raise UserError(
+            f"this Spark session was started without spark.sql.extensions={DELTA_EXTENSION}; start it with it"
+        )

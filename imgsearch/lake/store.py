@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,9 +21,8 @@ from imgsearch.lake.leases import leased
 from imgsearch.lake.merges import merge_into, new_or_changed
 from imgsearch.lake.shared_files import local_path, shared_folder
 from imgsearch.lake.staging import LEASES, Staging
+from imgsearch.places import CATALOG_NAME, absolute
 from imgsearch.tables import TableSpec
-
-CATALOG_NAME = re.compile(r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")
 
 
 @dataclass
@@ -86,7 +84,8 @@ class TableStore:
         """
         if not self.exists(spec):
             raise UserError.no_table(spec.name, self.location, spec.job)
-        frame = self.spark.table(self.name(spec))
+        with self._about(spec):
+            frame = self.spark.table(self.name(spec))
         absent = [f for f in struct(spec.schema) if f.name not in frame.columns]
         missing = [f.name for f in absent if not f.nullable]
         if missing:
@@ -207,11 +206,20 @@ class TableStore:
     def _commit(self, spec: TableSpec, write: Callable[[int], None]) -> None:
         local = local_path(self.spark, f"{self.folder()}/{LEASES}")
         lock = None if local is None else local / f"{spec.name}.lock"
-        with _user_columns(spec):
+        with _user_columns(spec), self._about(spec):
             version = commit(self.spark, spec.name, lock, write)
         self._known.add(spec.name)
         if version is not None:
             self.versions_written[spec.name] = version
+
+    @contextmanager
+    def _about(self, spec: TableSpec) -> Iterator[None]:
+        """What fails inside says which table it was about (see ``imgsearch.faults``): not every error of Delta does."""
+        try:
+            yield
+        except Exception as e:
+            e.add_note(f"at {self.location}/{spec.name}")
+            raise
 
     def delta(self, spec: TableSpec) -> DeltaTable:
         """Delta's own handle."""
@@ -312,13 +320,6 @@ def read_any(spark: SparkSession, where: str) -> DataFrame | None:
             return None
     path = absolute(where)
     return spark.read.format("delta").load(path) if DeltaTable.isDeltaTable(spark, path) else None
-
-
-def absolute(path: str) -> str:
-    """A URI as it is; a local path made absolute, since executors and later runs stand in other folders."""
-    if re.match(r"^[A-Za-z][\w+.-]*:/", path):
-        return path.rstrip("/")
-    return str(Path(path).expanduser().absolute())
 
 
 def quoted(name: str) -> str:

@@ -20,10 +20,11 @@ from imgsearch.config import ExportConfig
 from imgsearch.errors import UserError
 from imgsearch.images.sources import with_bytes
 from imgsearch.lake.batches import sample_rows
-from imgsearch.lake.files import SCHEME, read_local
+from imgsearch.lake.files import read_local
 from imgsearch.lake.remote_files import leave_folder
 from imgsearch.lake.runs import RunSummary, Stopwatch, finish
-from imgsearch.lake.store import TableStore, absolute
+from imgsearch.lake.store import TableStore
+from imgsearch.places import SCHEME, absolute
 from imgsearch.projections.spaces import current_projection, vectors_of
 from imgsearch.report.data import MAX_CLUSTERS, MAX_QUERIES, OUTLIERS_PER_CLUSTER, PER_CLUSTER
 from imgsearch.report.page import ReportData, write_report

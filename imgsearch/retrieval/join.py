@@ -12,14 +12,14 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from pyspark import Broadcast
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from imgsearch.keys import KEY_DIGITS, order_keys
 from imgsearch.lake.batches import Batches
 from imgsearch.lake.memory import task_memory
-from imgsearch.lake.session import n_slots
+from imgsearch.lake.session import is_connect, n_slots
+from imgsearch.lake.shared import INLINE_BYTES, Shared, share
 from imgsearch.retrieval.probes import UNCLUSTERED, VisitingTopK, Visits, ranges, visits
 from imgsearch.topk.topk import RunningTopK, TopK, merge
 from imgsearch.vectors import Ids, Matrix, unpack
@@ -91,9 +91,10 @@ def queries_per_pass(spark: SparkSession, top_k: int, dim: int) -> int:
     """Queries that one pass over the gallery takes: as many as fill a quarter of a worker's memory.
 
     A query costs a worker its vector (4 bytes a dimension), as much again packed for the product, and 36 bytes for each
-    of its ``top_k``: a buffer of twice as many, and the answer.
+    of its ``top_k``: a buffer of twice as many, and the answer. Over Spark Connect the queries travel inside the plan.
     """
-    return max(64, task_memory(spark) // 4 // (8 * dim + 36 * top_k))
+    per_pass = max(64, task_memory(spark) // 4 // (8 * dim + 36 * top_k))
+    return min(per_pass, max(64, INLINE_BYTES // (4 * dim))) if is_connect(spark) else per_pass
 
 
 def visited(gallery: DataFrame, nearest: Ids) -> DataFrame:
@@ -110,7 +111,7 @@ def visited(gallery: DataFrame, nearest: Ids) -> DataFrame:
 
 def _one_pass(asked: Queries, gallery: DataFrame) -> DataFrame:
     spark = gallery.sparkSession
-    shared = spark.sparkContext.broadcast(asked)
+    shared = share(spark, asked)
     slots = n_slots(spark)
     columns = ["image_id", "vector"] + (["cluster_id"] if asked.visited is not None else [])
     partial = gallery.select(*columns).coalesce(slots * 2).mapInArrow(partial_topk(shared), PARTIAL)
@@ -122,7 +123,7 @@ def _one_pass(asked: Queries, gallery: DataFrame) -> DataFrame:
     )
 
 
-def partial_topk(queries: Broadcast[Queries]) -> Callable[[Batches], Batches]:
+def partial_topk(queries: Shared[Queries]) -> Callable[[Batches], Batches]:
     """Level one: all (image_id, vector[, cluster_id]) batches of a task → its best of each query, packed by blocks."""
 
     def find(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -10,7 +10,8 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from imgsearch.errors import UserError
-from imgsearch.lake.store import TableStore, absolute, read_any
+from imgsearch.lake.store import TableStore, read_any
+from imgsearch.places import absolute
 from imgsearch.tables import ALL_TABLES, IMAGE_LABELS, IMAGES, MATCHES, METRICS, QUARANTINE, VECTORS
 
 

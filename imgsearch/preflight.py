@@ -1,0 +1,63 @@
+"""Mistakes that a local path shows, told before Spark starts. What is no local path is left to the job."""
+
+from __future__ import annotations
+
+import dataclasses
+import glob
+from pathlib import Path
+from typing import Any
+
+from imgsearch.errors import LAUNCHER, UserError
+from imgsearch.places import CATALOG_NAME, local_path
+
+#: Options that name something to read, and whether it is one file.
+INPUTS = {"input": False, "queries": False, "labels": True, "truth": True}
+#: Jobs that make their warehouse.
+MAKERS = ("ingest", "pipeline", "demo")
+
+
+def check_paths(job: str, config: Any) -> None:
+    """Look at each local path in a job's settings. Raises ``UserError`` for what is missing or of the wrong kind."""
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        path = local_path(value) if isinstance(value, str) else None
+        if path is None:
+            continue
+        if field.name in INPUTS:
+            _check_input(field.name, value, path, INPUTS[field.name])
+        elif field.name == "warehouse" and (path.exists() or not CATALOG_NAME.match(value)):
+            _check_warehouse(job, value, path)
+        elif field.name == "output":
+            _check_output(value, path)
+
+
+def _check_input(option: str, value: str, path: Path, is_file: bool) -> None:
+    if path.exists():
+        if is_file and path.is_dir():
+            raise UserError.option(option, value, "is a folder; give a CSV file")
+        return
+    if is_file:
+        raise UserError.option(option, value, "No such file or directory; give a CSV file")
+    if CATALOG_NAME.match(value) and path.suffix != ".csv":
+        return
+    if not any(True for _ in glob.iglob(str(path), recursive=True)):
+        raise UserError.option(
+            option, value, "there is no such folder, file, glob match or Delta table; check the name"
+        )
+
+
+def _check_warehouse(job: str, value: str, path: Path) -> None:
+    if path.is_dir():
+        return
+    parent = next((p for p in [path, *path.absolute().parents] if p.exists()), path)
+    if not parent.is_dir():
+        is_there = "is a file" if parent == path else f"{parent} is a file"
+        raise UserError.option("warehouse", value, f"{is_there}; give a folder, a URI, or catalog.schema")
+    if job not in MAKERS:
+        raise UserError.option("warehouse", value, f"no such folder; run `{LAUNCHER} ingest` to make it")
+
+
+def _check_output(value: str, path: Path) -> None:
+    parent = next((p for p in path.absolute().parents if p.exists()), path)
+    if not parent.is_dir():
+        raise UserError.option("output", value, f"{parent} is a file; give a path in a folder")

@@ -1,0 +1,69 @@
+"""``--ship``: executors get their whole Python from an archive (``make package``); it is made where there is none."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from imgsearch.errors import UserError
+from imgsearch.lake.archive import CODE, check_archive
+from imgsearch.lake.package import code_id
+from imgsearch.lake.settings import CHECKOUT
+
+#: The folder that Spark unpacks the archive into, beside an executor's other files.
+FOLDER = "env"
+
+
+def ship_settings(archive: Path, given: Mapping[str, str]) -> dict[str, str]:
+    """The settings that send ``archive`` beside the archives in ``given``, and make workers use its Python.
+
+    >>> ship_settings(Path("/a/e.tar.gz"), {"spark.archives": "x.zip"})["spark.archives"]
+    '/a/e.tar.gz#env,x.zip'
+    """
+    own = given.get("spark.archives", "")
+    settings = {"spark.archives": f"{archive}#{FOLDER}" + (f",{own}" if own else "")}
+    python = f"./{FOLDER}/bin/python"
+    if given.get("spark.submit.deployMode", "client") == "client":
+        settings["spark.pyspark.driver.python"] = given.get("spark.pyspark.driver.python", sys.executable)
+    settings["spark.pyspark.python"] = given.get("spark.pyspark.python", python)
+    return settings | {f"spark.executorEnv.{CODE}": code_id()}
+
+
+def archive_to_ship() -> Path:
+    """The newest archive for this Python, built if it is missing or of other code. Raises ``UserError``."""
+    tag = f"py{sys.version_info[0]}{sys.version_info[1]}-{platform.system().lower()}-{platform.machine()}"
+    archives = sorted((CHECKOUT / "dist").glob(f"imgsearch-*-{tag}.tar.gz"), key=lambda path: path.stat().st_mtime)
+    if archives:
+        try:
+            check_archive(archives[-1])
+            return archives[-1]
+        except UserError:
+            if not (CHECKOUT / "archive" / "build.py").is_file():
+                raise
+    return _build(tag)
+
+
+def _build(tag: str) -> Path:
+    if not (CHECKOUT / "archive" / "build.py").is_file():
+        raise UserError(
+            "--ship: there is no archive here, and only a checkout can make one; give it by --archives FILE#env"
+        )
+    print(
+        "imgsearch: making the archive that executors get (once for each state of the code)",
+        file=sys.stderr,
+        flush=True,
+    )
+    uv = shutil.which("uv") or str(next((CHECKOUT / ".cache").glob("uv-*/bin/uv"), "uv"))
+    done = subprocess.run(
+        [sys.executable, "-m", "archive.build", "--uv", uv], cwd=CHECKOUT, capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+    )  # fmt: skip
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise UserError(f"--ship: the archive could not be made ({reason}); `make package` shows more")
+    return max((CHECKOUT / "dist").glob(f"imgsearch-*-{tag}.tar.gz"), key=lambda path: path.stat().st_mtime)
