@@ -1,4 +1,4 @@
-"""The memory that docs/clusters.md promises a core: the largest accepted file of each format, in a real worker."""
+"""The memory that docs/deployment.md promises a core: the largest accepted file of each format, in a real worker."""
 
 from __future__ import annotations
 
