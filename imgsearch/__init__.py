@@ -29,6 +29,7 @@ def __getattr__(name: str) -> Any:
         return Warehouse
     raise AttributeError(f"module 'imgsearch' has no attribute {name!r}")
 
+
 __version__ = "0.1.0"
 
 
