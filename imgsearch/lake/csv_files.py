@@ -12,8 +12,8 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from imgsearch.errors import UserError, did_you_mean
-from imgsearch.lake.files import SCHEME
 from imgsearch.lake.remote_files import leave, readable
+from imgsearch.places import SCHEME
 
 CsvRows = list[dict[str, str]]
 #: Rows of a CSV that are held at once.

@@ -11,7 +11,7 @@ from typing import Any
 from py4j.protocol import Py4JJavaError
 from pyspark.sql import SparkSession
 
-from imgsearch.lake.files import SCHEME
+from imgsearch.places import SCHEME
 
 
 @contextmanager
