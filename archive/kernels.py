@@ -6,8 +6,16 @@ It fits CPUs of this machine's kind; on others numba compiles anew, once a machi
 from __future__ import annotations
 
 import numpy as np
-from PIL import Image
+import onnxruntime  # noqa: F401  # what follows is what workers import: a build that lacks any of it fails here
+import pandas  # noqa: F401
+import pyarrow.compute  # noqa: F401
+from PIL import AvifImagePlugin, Image  # noqa: F401
 
+import imgsearch.encoders.embedding
+import imgsearch.encoders.runtime
+import imgsearch.images.decode
+import imgsearch.labels.metrics
+import imgsearch.report.thumbnails  # noqa: F401
 from imgsearch.clusters import kmeans
 from imgsearch.duplicates import pairs
 from imgsearch.images import resampling

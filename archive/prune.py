@@ -30,7 +30,7 @@ numpy/f2py numpy/distutils numpy/_core/include numpy/_core/lib numpy/random/lib 
 numpy/_core/*_tests.* numpy/_pyinstaller
 numba/cuda numba/pycc numba/np/ufunc/tbbpool* numba/np/ufunc/omppool*
 PIL/_imagingft* PIL/_imagingtk* PIL/_imagingcms* pillow.libs/libharfbuzz* pillow.libs/libfreetype*
-pandas/plotting/_matplotlib pandas/io/formats/templates pandas/io/sas pandas/_libs/sas.* pandas/conftest.py
+pandas/plotting/_matplotlib pandas/io/formats/templates pandas/_libs/sas.* pandas/conftest.py
 """
 #: Anywhere in them.
 FOLDERS = ("tests", "__pycache__", "include")
