@@ -5,7 +5,7 @@ from __future__ import annotations
 from PIL import JpegImagePlugin
 
 from imgsearch.images.formats import DeadlineFile
-from imgsearch.images.truncation import scan_end
+from imgsearch.images.truncation import first_scan, scan_end
 
 GAP = 2  # decoding at reduced scale leaves at least this many times the wanted size
 SLACK = b"\xff\0" * 8  # 64 one-bits: what libjpeg reads ahead; as data it is no code and lasts for two blocks
@@ -27,11 +27,11 @@ def lost_tail(im: JpegImagePlugin.JpegImageFile, fp: DeadlineFile) -> bool:
 
     libjpeg paints what is missing mid-grey, and Pillow does not pass its warning on. So if the last pixel is that
     grey, the file is decoded again with ``SLACK`` in place of the marker that ended its data: a complete picture still
-    decodes, one that lacks more than two blocks wants more. (A progressive file cannot be asked this way; what it
-    lacks is detail rather than area.)
+    decodes, one that lacks more than two blocks wants more. A progressive file cannot be asked this way: see
+    ``_lacks_blocks``; what else it lacks is detail rather than area.
     """
     if "progressive" in im.info:
-        return False
+        return _lacks_blocks(im, fp.getvalue())
     corner = im.getpixel((im.width - 1, im.height - 1))
     if not set(corner if isinstance(corner, tuple) else (corner,)) <= {127, 128}:  # 127: CMYK is stored inverted
         return False
@@ -46,3 +46,24 @@ def lost_tail(im: JpegImagePlugin.JpegImageFile, fp: DeadlineFile) -> bool:
     except OSError:
         return True
     return False
+
+
+def _lacks_blocks(im: JpegImagePlugin.JpegImageFile, content: bytes) -> bool:
+    """Whether the first scan of a progressive JPEG has fewer bits than blocks: a header that claims another's size.
+
+    It holds a Huffman code for the mean (DC) of each block, of one bit at least.
+    """
+    at, end = first_scan(content), scan_end(content)
+    if at is None or end is None or b"\xff\xc2" not in content[:at]:  # arithmetic codes can be shorter
+        return False
+    n_layers = content[at + 4]
+    data = at + 2 + int.from_bytes(content[at + 2 : at + 4], "big")
+    if content[data - 3] != 0:  # it does not begin with the means
+        return False
+    ids = {content[at + 5 + 2 * i] for i in range(n_layers)}
+    layers = [layer for layer in im.layer if layer[0] in ids]
+    scale = im.decoderconfig[0] if im.decoderconfig else 1
+    across, down = max(layer[1] for layer in im.layer), max(layer[2] for layer in im.layer)
+    width, height = (im.width - 1) * scale + 1, (im.height - 1) * scale + 1  # at least so much, before it was reduced
+    blocks = sum(width * layer[1] // across * (height * layer[2] // down) // 64 for layer in layers)
+    return 8 * (end - data) < blocks

@@ -360,6 +360,24 @@ def test_a_cut_jpeg_with_an_ending_is_no_grey_half_picture(kind: str, ending: by
         assert reason_of(content[: scan + int((len(content) - scan) * share)] + ending) == "truncated"
 
 
+@pytest.mark.parametrize(("width", "height"), [(14000, 14000), (2000, 2000), (600, 400)])
+def test_a_progressive_jpeg_with_another_ones_size_is_no_picture(width: int, height: int) -> None:
+    content = bytearray(files()["jpeg_progressive"])
+    at = content.index(b"\xff\xc2")
+    content[at + 5 : at + 9] = struct.pack(">HH", height, width)
+    assert reason_of(bytes(content)) == "truncated"
+    assert reason_of(bytes(content[: len(content) // 2]) + b"\xff\xd9") == "truncated"
+
+
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+@pytest.mark.parametrize("size", [(1, 1), (9, 17), (640, 480), (1999, 1501)])
+def test_flat_progressive_jpegs_have_bits_enough(size: tuple[int, int], subsampling: int) -> None:
+    """One bit a block, the least there can be."""
+    for im in (Image.new("RGB", size, (9, 9, 200)), Image.new("L", size, 7)):
+        content = saved(im, "JPEG", progressive=True, subsampling=subsampling, quality=10)
+        assert decode(content, (16, 16)).std(axis=(0, 1)).max() < 2
+
+
 @pytest.mark.parametrize("mode", ["L", "RGB"])
 def test_grey_pictures_are_not_taken_for_lost_tails(mode: str) -> None:
     for level in (127, 128):
