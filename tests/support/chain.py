@@ -50,10 +50,12 @@ class Place:
         """Run several jobs as one application, with the settings that the launcher makes for a job."""
         from imgsearch.lake.submit import parse_submission
         from imgsearch.launcher import plan
+        from imgsearch.shipping import archive_to_ship
 
         environ = {**os.environ, **ON_LOOPBACK, **self.env}
         submission = parse_submission([*SMALL, *self.options, "export"])
-        made = plan(submission, environ, megabytes=8192, terminal=False)
+        archive = archive_to_ship() if submission.has("--ship") else None
+        made = plan(submission, environ, memory=8192, terminal=False, archive=archive)
         argv = [str(word) for job in jobs for word in ("+", *job)][1:]
         return self._run([*made.command[:-1], str(Path(__file__).with_name("several_jobs.py")), *argv], made.environ)
 
