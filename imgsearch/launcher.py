@@ -120,7 +120,7 @@ def plan(
         added |= ship_settings(archive, given) if archive else cluster_settings(given, environ)
     else:
         variables["SPARK_LOCAL_IP"] = local_ip
-    variables |= python_variables(environ)
+    variables |= python_variables(environ, is_shipped=archive is not None)
     if terminal:
         variables["IMGSEARCH_PROGRESS"] = "1"
     replaced = ["--ship", *(option for option, key in PROPERTIES.items() if key in added)]
@@ -166,12 +166,14 @@ def cluster_settings(given: Mapping[str, str], environ: Mapping[str, str]) -> di
     return added
 
 
-def python_variables(environ: Mapping[str, str]) -> dict[str, str]:
-    """The Python of driver and workers, unless the user names another; the package on its path."""
-    python = environ.get("PYSPARK_PYTHON", sys.executable)
+def python_variables(environ: Mapping[str, str], is_shipped: bool = False) -> dict[str, str]:
+    """The Python of driver and workers, unless the user names another; the package on its path.
+
+    ``is_shipped``: the workers' Python comes in an archive, and a setting names it.
+    """
     path = [str(CHECKOUT) if is_checkout() else "", environ.get("PYTHONPATH", "")]
-    return {
-        "PYSPARK_PYTHON": python,
+    workers = {} if is_shipped else {"PYSPARK_PYTHON": environ.get("PYSPARK_PYTHON", sys.executable)}
+    return workers | {
         "PYSPARK_DRIVER_PYTHON": environ.get("PYSPARK_DRIVER_PYTHON", sys.executable),
         "PYTHONPATH": os.pathsep.join(part for part in path if part),
     }

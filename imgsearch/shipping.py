@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -58,9 +57,10 @@ def _build(tag: str) -> Path:
         file=sys.stderr,
         flush=True,
     )
-    uv = shutil.which("uv") or str(next((CHECKOUT / ".cache").glob("uv-*/bin/uv"), "uv"))
+    uv = subprocess.run(["bash", "setup.sh", "uv"], cwd=CHECKOUT, capture_output=True, text=True, check=False).stdout
     done = subprocess.run(
-        [sys.executable, "-m", "archive.build", "--uv", uv], cwd=CHECKOUT, capture_output=True, text=True, check=False,
+        [sys.executable, "-m", "archive.build", "--uv", uv.strip()],
+        cwd=CHECKOUT, capture_output=True, text=True, check=False,
         env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
     )  # fmt: skip
     if done.returncode:
