@@ -5,22 +5,14 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pandas as pd
 import pytest
-from support.chain import Place, draw_gallery, run_chain, tables
+from support.chain import Gallery, Place, draw_gallery, run_chain, tables
 from support.hadoop import Hdfs, Yarn, hdfs, yarn
 from support.object_store import ObjectStore, object_store
-from support.standalone import Standalone, outside, standalone
+from support.standalone import Standalone, standalone
 from support.tiny import write_tiny
-
-
-class Gallery(NamedTuple):
-    """``folder``: what every run starts from. ``encoder``: a name for ``--encoder``."""
-
-    folder: Path
-    encoder: str
 
 
 @pytest.fixture(scope="session")
@@ -61,10 +53,3 @@ def resource_manager(distributed_files: Hdfs) -> Iterator[Yarn]:
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
     with object_store(tmp_path_factory.mktemp("s3")) as running:
         yield running
-
-
-@pytest.fixture
-def shared_folder() -> Iterator[Path]:
-    """A local folder that driver and workers may both write, whoever they are."""
-    with outside() as folder:
-        yield folder

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from support.chain import SHIPPED, Place, differences, run_chain, tables
+from support.chain import SHIPPED, Gallery, Place, differences, run_chain, tables
 from support.hadoop import Hdfs, Yarn, hadoop_fs
 
 pytestmark = [pytest.mark.cluster, pytest.mark.spark]
 
 
 @pytest.fixture(scope="module")
-def on_yarn(distributed_files: Hdfs, resource_manager: Yarn, gallery) -> Place:
+def on_yarn(distributed_files: Hdfs, resource_manager: Yarn, gallery: Gallery) -> Place:
     base = f"{distributed_files.uri}/bed"
     hadoop_fs("-put", gallery.folder, base)
     return Place(
@@ -25,7 +25,7 @@ def on_yarn(distributed_files: Hdfs, resource_manager: Yarn, gallery) -> Place:
 
 
 def test_the_chain_on_hdfs_and_yarn_is_the_local_one(
-    on_yarn: Place, gallery, reference: dict[str, pd.DataFrame], tmp_path: Path
+    on_yarn: Place, gallery: Gallery, reference: dict[str, pd.DataFrame], tmp_path: Path
 ) -> None:
     run_chain(on_yarn, gallery.encoder)
     hadoop_fs("-get", on_yarn.base, tmp_path / "bed")

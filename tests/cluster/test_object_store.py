@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from support.chain import Place, differences, run_chain, tables
+from support.chain import Gallery, Place, differences, run_chain, tables
 from support.hadoop import hadoop_fs
 from support.object_store import ObjectStore
 
@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.spark]
 
 
 def test_the_chain_on_an_object_store_is_the_local_one(
-    store: ObjectStore, gallery, reference: dict[str, pd.DataFrame], tmp_path: Path
+    store: ObjectStore, gallery: Gallery, reference: dict[str, pd.DataFrame], tmp_path: Path
 ) -> None:
     base = f"{store.uri}/bed"
     hadoop_fs("-put", gallery.folder, base, settings=store.hadoop, jars=store.jars)

@@ -6,10 +6,11 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -29,6 +30,13 @@ ON_LOOPBACK = {"PYTHONPATH": str(ROOT), "SPARK_LOCAL_IP": "127.0.0.1"}
 SMALL = [
     "--driver-memory", "1g", "--conf", "spark.sql.shuffle.partitions=2", "--conf", "spark.imgsearch.executorWait=300",
 ]  # fmt: skip
+
+
+class Gallery(NamedTuple):
+    """``folder``: what every run starts from. ``encoder``: a name for ``--encoder``."""
+
+    folder: Path
+    encoder: str
 
 
 @dataclass(frozen=True)
@@ -68,7 +76,7 @@ class Place:
         return done.stdout
 
 
-def draw_gallery(folder: Path, draw) -> None:  # type: ignore[no-untyped-def]
+def draw_gallery(folder: Path, draw: Callable[..., Path]) -> None:
     """84 pictures of 7 kinds, two copies, three that cannot be used; 7 queries and a bad one; names and truth."""
     for kind in range(N_KINDS):
         for visit in range(N_VISITS):
