@@ -36,10 +36,11 @@ WHEN = 315_532_800  # 1980-01-01, the time of every file in the archive
 
 def build(env: Path, uv: str) -> Manifest:
     """Make the environment in the folder ``env``."""
+    code, files = code_id(), package_files()
     site = interpreter.copy_interpreter(env)
     install(site, uv, "executor")
     prune.prune_packages(site)
-    for name, content in package_files():
+    for name, content in files:
         path = site / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
@@ -49,7 +50,7 @@ def build(env: Path, uv: str) -> Manifest:
     run(python, str(HERE / "bytecode.py"), str(env))
     run(python, str(HERE / "kernels.py"))
     manifest = Manifest(
-        version=__version__, code=code_id(), python=platform.python_version(), system=platform.system(),
+        version=__version__, code=code, python=platform.python_version(), system=platform.system(),
         machine=platform.machine(), glibc=platform.libc_ver()[1],
     )  # fmt: skip
     (env / MANIFEST).write_text(json.dumps(manifest._asdict(), indent=1) + "\n")
