@@ -135,3 +135,10 @@ def test_bytecode_loses_docstrings_and_keeps_assertions() -> None:
         names["f"](0)  # type: ignore[operator]
     assert b"D1." in (bytecode.compiled(source, "m.py", docstrings=True) or b"")
     assert bytecode.compiled(b"print 'Python 2'", "m.py", docstrings=False) is None
+
+
+def test_machine_code_says_nothing_of_the_builders_memory() -> None:
+    from archive.kernels import without_addresses
+
+    content = b"\x80global(score: <function score at 0x7f3ffd618e00>) at 0xab, at 0x1>"
+    assert without_addresses(content) == b"\x80global(score: <function score at 0x000000000000>) at 0xab, at 0x0>"
