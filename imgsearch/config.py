@@ -10,6 +10,7 @@ from imgsearch.errors import UserError
 from imgsearch.options import at_least, option, within
 
 AUGMENTATIONS = ("flip", "rotate")
+MAX_FILE = 2_000_000_000  # what a value of a table can hold
 WAREHOUSE_HELP = "where the tables are: a folder or URI, or catalog.schema"
 
 
@@ -22,10 +23,15 @@ class IngestConfig:
     warehouse: str = option(WAREHOUSE_HELP, metavar="W")
     max_pixels: int = option("images of more pixels than this are refused before they are decoded", 200_000_000)
     max_bytes: int = option("files larger than this are refused before they are read", 1_000_000_000)
+    rehash: bool = option("read every file again, also those of unchanged size, time and etag", False)
+    prune: bool = option("forget the images of this input whose file is gone, and all that was derived of them", False)
+    follow_links: bool = option("read links that lead out of the input too; without it they go to quarantine", False)
 
     def __post_init__(self) -> None:
         at_least("max_pixels", self.max_pixels, 1)
         at_least("max_bytes", self.max_bytes, 1)
+        if self.max_bytes > MAX_FILE:
+            raise UserError.option("max_bytes", self.max_bytes, f"a file may have at most {MAX_FILE:,} bytes")
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from imgsearch.clusters import cluster
 from imgsearch.config import (
@@ -16,6 +17,7 @@ from imgsearch.config import (
 from imgsearch.encoders import embed
 from imgsearch.errors import UserError
 from imgsearch.images import ingest
+from imgsearch.images.source_tables import source_name
 from imgsearch.lake.runs import RunSummary, Stopwatch, finish, print_summary
 from imgsearch.lake.store import TableStore
 from imgsearch.places import CATALOG_NAME, absolute
@@ -44,13 +46,17 @@ def prepare(spark: SparkSession, config: PipelineConfig) -> tuple[int, int]:
     projection = CompressConfig(warehouse=w, n_components=config.n_components, encoder=config.encoder)
     print_summary(compress.run(spark, projection))
     print_summary(cluster.run(spark, ClusterConfig(warehouse=w, n_clusters=config.n_clusters, encoder=config.encoder)))
-    return first.rows_in, first.rows_in - _usable(TableStore.open(spark, w))
+    refused = min(first.rows_out, _refused(TableStore.open(spark, w), config.input))
+    return first.rows_in, first.quarantined + refused
 
 
-def _usable(warehouse: TableStore) -> int:
-    """Rows of ``images`` that embed did not refuse: what is left to look at, copies included."""
+def _refused(warehouse: TableStore, given: str) -> int:
+    """Rows of ``images`` that came from this input and that embed refused, copies included."""
+    source = source_name(given)
+    images = warehouse.read(IMAGES)
+    own = images.where((F.col("source") == source) | F.col("path").startswith(source.rstrip("/") + "/"))
     refused = warehouse.read_or_empty(QUARANTINE).where("stage = 'embed'").select("image_id").distinct()
-    return warehouse.read(IMAGES).join(refused, on="image_id", how="left_anti").count()
+    return own.join(refused, on="image_id", how="left_semi").count()
 
 
 def default_output(warehouse: str) -> str:

@@ -52,6 +52,7 @@ IMAGES = TableSpec(
     height INT COMMENT 'pixels, as displayed',
     n_bytes BIGINT COMMENT 'size of the file',
     modified_at TIMESTAMP COMMENT 'the file''s modification time, if known',
+    etag STRING COMMENT 'the store''s own mark of these bytes, where it has one',
     ingested_at TIMESTAMP COMMENT 'when it came into this warehouse'
     """,
     key=("path",),
@@ -78,6 +79,9 @@ QUARANTINE = TableSpec(
     encoder_id STRING COMMENT 'the encoder that could not use it; null at ingest',
     reason STRING NOT NULL COMMENT 'a short word to group by',
     detail STRING COMMENT 'the sentence for people',
+    n_bytes BIGINT COMMENT 'at ingest: size of the file, if known',
+    modified_at TIMESTAMP COMMENT 'at ingest: its modification time, if known',
+    etag STRING COMMENT 'at ingest: the store''s own mark of these bytes, where it has one',
     quarantined_at TIMESTAMP
     """,
     key=("path", "stage", "encoder_id"),

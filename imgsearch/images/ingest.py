@@ -2,121 +2,183 @@
 
 Every file found becomes a row of one of the two. Files stay where they are: ``images`` keeps their path and the hash
 of their bytes, and ``embed`` reads them there. Only images that came as bytes in a table are kept, once per content,
-in ``contents``.
+in ``contents``. A file of unchanged size, time and etag is not read again.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator
-from typing import Any
+from typing import NamedTuple
 
-import pandas as pd
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from imgsearch.config import IngestConfig
-from imgsearch.errors import ImageError, UserError
-from imgsearch.images.decode import DecodeLimits, read_header
+from imgsearch.errors import UserError
+from imgsearch.images.changes import compare, forget, forget_refused, gone, kept, read_ledger
+from imgsearch.images.inspection import inspect
+from imgsearch.images.source_tables import distinct_images
 from imgsearch.images.sources import read_source
-from imgsearch.lake.files import Found, read_local
+from imgsearch.lake.files import Found, n_tasks, with_content
 from imgsearch.lake.runs import RunSummary, Stopwatch, finish
 from imgsearch.lake.store import TableStore
 from imgsearch.tables import CONTENTS, IMAGES, QUARANTINE
 
-INSPECTION = "image_id string, format string, width int, height int, n_bytes bigint, reason string, detail string"
+FILE_ROWS = 200_000  # rows of 'images' in a file, about 30 MB
+
+
+class Counts(NamedTuple):
+    """Rows of an input: all, those that were not read, those that were refused, those that repeat another row."""
+
+    n: int
+    unchanged: int
+    bad: int
+    repeats: int
+    distinct: int
+    changed: int
 
 
 def run(spark: SparkSession, config: IngestConfig) -> RunSummary:
     """Ingest ``config.input`` into the warehouse. Idempotent: a file that has not changed changes nothing."""
     watch = Stopwatch()
-    found, holds_content = read_source(spark, config.input, config.max_bytes)
-    inspected = ingest(found, config.input, config.max_pixels, config.max_bytes).persist()
+    opened: list[TableStore] = []
+
+    def warehouse() -> TableStore:  # nothing is made before there is a file
+        if not opened:
+            opened.append(TableStore.open(spark, config.warehouse, create=True))
+        return opened[0]
+
     try:
-        counts = inspected.agg(
-            F.count("*").alias("n"),
-            F.count("reason").alias("bad"),
-            F.count_distinct(F.when(F.col("reason").isNull(), F.col("image_id"))).alias("distinct"),
-        ).collect()[0]
-        if not counts["n"]:
+        found, holds_content = read_source(
+            spark, config.input, follow_links=config.follow_links, stage=lambda page: warehouse().stage(page, "listing")
+        )
+        if not found.n_files and (found.n_files == 0 or found.files.isEmpty()):
             raise UserError(f"--input {config.input}: there is no file in it; give a folder, glob or table with images")
-        warehouse = TableStore.open(spark, config.warehouse, create=True)
-        good = inspected.where(F.col("reason").isNull())
-        if holds_content:
-            _keep_contents(warehouse, found.files, good)
-        warehouse.merge(IMAGES, good.drop("reason", "detail"))
-        if counts["bad"] or warehouse.exists(QUARANTINE):  # a file that was mended leaves the quarantine
-            refused = inspected.select(
-                "path", "image_id", F.lit("ingest").alias("stage"), F.lit(None).cast("string").alias("encoder_id"),
-                "reason", "detail", F.current_timestamp().alias("quarantined_at"),
-            )  # fmt: skip
-            warehouse.merge(QUARANTINE, refused, delete=F.col("s.reason").isNull())
+        return _ingest(warehouse(), found, holds_content, config, watch)
     finally:
-        inspected.unpersist()
-    n, bad = counts["n"], counts["bad"]
+        for store in opened:
+            store.close()
+
+
+def _ingest(
+    warehouse: TableStore, found: Found, holds_content: bool, config: IngestConfig, watch: Stopwatch
+) -> RunSummary:
+    ledger = read_ledger(warehouse, found)
+    if holds_content:
+        seen = distinct_images(inspect(found.files, config.max_pixels, config.max_bytes), found.name)
+        files = rows = compare(seen, ledger, rehash=True).persist()
+    else:
+        files = compare(found.files, ledger, config.rehash).persist()
+        rows = _inspected(warehouse, files, found, config)
+    rows = warehouse.stage(_as_images(rows, found.name), "inspected")
+    missing = gone(ledger, files)
+    missing = None if missing is None else warehouse.stage(missing, "gone")
+    counts = _count(rows, files, found)
+    files.unpersist()  # before anything is written: Spark computes a cache anew when a table behind it changes
+    if holds_content:
+        _keep_contents(warehouse, found.files, rows)
+    n_gone = 0 if missing is None else missing.count()
+    left = 0
+    if ledger is not None:
+        left = _leave(warehouse, rows, missing if config.prune and n_gone else None, config.prune)
+    _write(warehouse, rows, counts)
     return finish(
-        warehouse, "ingest", watch, rows_in=n, rows_out=n - bad, quarantined=bad,
-        details={"input": config.input, "distinct": counts["distinct"]},
+        warehouse, "ingest", watch, rows_in=counts.n, rows_out=counts.n - counts.bad, quarantined=counts.bad,
+        details=_details(config, counts, n_gone),
+        notes=_notes(config, counts, n_gone, left, ledger is not None and missing is None),
     )  # fmt: skip
 
 
-def ingest(found: Found, source: str, max_pixels: int, max_bytes: int) -> DataFrame:
-    """Found files → a row each: columns of ``images``, carried metadata, ``reason`` and ``detail`` where refused."""
-    files = found.files
-    if "content" not in files.columns:
-        files = files.withColumn("content", F.lit(None).cast("binary"))
-    if "n_bytes" not in files.columns:
-        files = files.withColumn("n_bytes", F.octet_length("content").cast("bigint"))
-    if "modified_at" not in files.columns:
-        files = files.withColumn("modified_at", F.lit(None).cast("timestamp"))
-    if found.n_tasks is not None:
-        files = files.repartition(found.n_tasks)
-    carried = [c for c in files.columns if c not in ("content", "path", "n_bytes", "modified_at")]
-    inspect = inspect_udf(max_pixels, max_bytes)
-    rows = files.withColumn("_seen", inspect("path", "content", "n_bytes")).drop("content", "n_bytes")
-    return rows.select(
-        "_seen.image_id", "path", F.lit(source).alias("source"), "_seen.format", "_seen.width", "_seen.height",
-        "_seen.n_bytes", "modified_at", F.current_timestamp().alias("ingested_at"), "_seen.reason", "_seen.detail",
-        *carried,
-    )  # fmt: skip
+def _write(warehouse: TableStore, rows: DataFrame, counts: Counts) -> None:
+    good = rows.where(F.col("reason").isNull()).drop("reason", "detail", "_image_id", "n_rows")
+    warehouse.merge(IMAGES, good.coalesce(max(1, counts.n // FILE_ROWS)))
+    if counts.bad or warehouse.exists(QUARANTINE):  # a file that was mended leaves the quarantine
+        refused = rows.select(
+            "path", "image_id", F.lit("ingest").alias("stage"), F.lit(None).cast("string").alias("encoder_id"),
+            "reason", "detail", "n_bytes", "modified_at", "etag", F.current_timestamp().alias("quarantined_at"),
+        )  # fmt: skip
+        warehouse.merge(QUARANTINE, refused.coalesce(1), delete=F.col("s.reason").isNull())
 
 
-def inspect_udf(max_pixels: int, max_bytes: int) -> Callable[..., Any]:
-    """A Pandas UDF: (path, content or null, n_bytes) → hash, header, or the reason why not."""
-
-    def inspect(batches: Iterator[tuple[pd.Series, pd.Series, pd.Series]]) -> Iterator[pd.DataFrame]:
-        names = [part.split()[0] for part in INSPECTION.split(", ")]
-        for paths, contents, sizes in batches:
-            rows = [
-                inspect_one(path, content, size, max_pixels, max_bytes)
-                for path, content, size in zip(paths, contents, sizes, strict=True)
-            ]
-            frame = pd.DataFrame(rows, columns=names)
-            yield frame.astype({"width": "Int32", "height": "Int32", "n_bytes": "Int64"})
-
-    return F.pandas_udf(inspect, returnType=INSPECTION)  # type: ignore[call-overload]
+def _inspected(warehouse: TableStore, files: DataFrame, found: Found, config: IngestConfig) -> DataFrame:
+    """Files that are new or have changed, read; and of a table, whose metadata may have changed, the others too."""
+    todo = files.where(~F.col("_unchanged"))
+    n_todo = todo.where(F.col("reason").isNull()).count()
+    todo = todo.repartition(n_tasks(warehouse.spark, max(1, n_todo)))
+    read = inspect(with_content(warehouse.spark, todo, config.max_bytes), config.max_pixels, config.max_bytes)
+    if found.n_files is not None:
+        return read
+    return read.unionByName(kept(files.where("_unchanged")))
 
 
-def inspect_one(
-    path: str, content: bytes | None, n_bytes: float | None, max_pixels: int, max_bytes: int
-) -> tuple[str | None, str | None, int | None, int | None, int | None, str | None, str | None]:
-    """One file → (image_id, format, width, height, n_bytes, reason, detail); the last two null where it is usable."""
-    size = None if n_bytes is None or n_bytes != n_bytes else int(n_bytes)
-    image_id = None
-    try:
-        if size is not None and size > max_bytes:
-            raise ImageError("too_large", f"{size:,} bytes; --max-bytes is {max_bytes:,}")
-        data = content if content is not None else read_local(path)
-        size = len(data)
-        image_id = hashlib.sha256(data).hexdigest()
-        header = read_header(data, DecodeLimits(max_pixels=max_pixels))
-        return image_id, header.format, header.width, header.height, size, None, None
-    except ImageError as e:
-        return image_id, None, None, None, size, e.reason, e.detail
+def _as_images(rows: DataFrame, source: str) -> DataFrame:
+    """Columns of ``images``, carried metadata, ``reason``, ``detail``, ``n_rows`` and the ``_image_id`` that was."""
+    if "n_rows" not in rows.columns:
+        rows = rows.withColumn("n_rows", F.lit(1).cast("bigint"))
+    ours = ("image_id", "path", "format", "width", "height", "n_bytes", "modified_at", "etag")
+    last = ("reason", "detail", "n_rows", "_image_id")
+    carried = [f"`{c}`" for c in rows.columns if c not in (*ours, *last) and not c.startswith("_")]
+    before = F.when(F.col("_reason").isNull(), F.col("_image_id"))  # of an image, not of a refusal
+    now = {"source": F.lit(source), "ingested_at": F.current_timestamp(), "_image_id": before}
+    return rows.withColumns(now).select(*ours, "source", "ingested_at", *carried, *last)
 
 
-def _keep_contents(warehouse: TableStore, files: DataFrame, good: DataFrame) -> None:
+def _count(rows: DataFrame, files: DataFrame, found: Found) -> Counts:
+    """Counts over the rows that were looked at, and those of a listing that are as they were."""
+    bad = F.col("reason").isNotNull()
+    differs = F.col("_image_id").isNotNull() & ~F.col("_image_id").eqNullSafe(F.col("image_id"))
+    sums = rows.agg(
+        F.sum("n_rows").alias("n"),
+        F.sum(F.when(bad, F.col("n_rows"))).alias("bad"),
+        F.sum(F.col("n_rows") - 1).alias("repeats"),
+        F.sum(differs.cast("int")).alias("changed"),
+    ).collect()[0]
+    unchanged = files.where("_unchanged")
+    ids = rows.where(~bad).select("image_id").union(unchanged.where("_reason IS NULL").select("_image_id"))
+    n_unchanged = unchanged.count()
+    n_bad = sums["bad"] or 0
+    n = sums["n"] or 0
+    if found.n_files is not None:
+        n += n_unchanged
+        n_bad += unchanged.where("_reason IS NOT NULL").count()
+    return Counts(n, n_unchanged, n_bad, sums["repeats"] or 0, ids.distinct().count(), sums["changed"] or 0)
+
+
+def _leave(warehouse: TableStore, rows: DataFrame, missing: DataFrame | None, sweep: bool) -> int:
+    """Forget images whose path holds other bytes, cannot be used, or is gone. Returns how many images that are."""
+    changed = F.col("_image_id").isNotNull() & ~F.when(F.col("reason").isNull(), F.col("image_id")).eqNullSafe(
+        F.col("_image_id")
+    )
+    leaving = rows.where(changed).select("path", F.col("_image_id").alias("image_id"))
+    if missing is not None:  # and --prune was given
+        leaving = leaving.unionByName(missing.where("is_image").drop("is_image"))
+        forget_refused(warehouse, missing.where("NOT is_image"))
+    return 0 if leaving.isEmpty() and not sweep else forget(warehouse, leaving, rows, sweep)
+
+
+def _details(config: IngestConfig, counts: Counts, n_gone: int) -> dict[str, object]:
+    details: dict[str, object] = {"input": config.input, "distinct": counts.distinct}
+    more = {"unchanged": counts.unchanged, "changed": counts.changed, "gone": n_gone, "repeated": counts.repeats}
+    return details | {name: n for name, n in more.items() if n}
+
+
+def _notes(config: IngestConfig, counts: Counts, n_gone: int, left: int, unknown: bool) -> tuple[str, ...]:
+    notes = []
+    if counts.repeats:
+        notes.append(f"{counts.repeats:,} rows repeat the image of another row, whose metadata counts")
+    if n_gone:
+        said = "they and what was derived of them left" if config.prune else "they stay until ingest has --prune"
+        notes.append(f"{n_gone:,} files of this input are gone: {said}")
+    if left:
+        notes.append(f"{left:,} images have no file with their bytes any more: what was derived of them left")
+    if unknown:
+        notes.append("many folders could not be listed, so it is not known which files are gone (see 'quarantine')")
+    return tuple(notes)
+
+
+def _keep_contents(warehouse: TableStore, files: DataFrame, rows: DataFrame) -> None:
     """Add the bytes of images that are not in ``contents`` yet, once per content."""
-    known = warehouse.read_or_empty(CONTENTS).select("image_id")
-    first = good.groupBy("image_id").agg(F.min("path").alias("path")).join(known, on="image_id", how="left_anti")
-    warehouse.insert_new(CONTENTS, files.select("path", "content").join(first, on="path").select("image_id", "content"))
+    present = warehouse.read_or_empty(CONTENTS).select("image_id")
+    good = rows.where(F.col("reason").isNull()).select("image_id").distinct()
+    new = good.join(present, on="image_id", how="left_anti")
+    hashed = files.select(F.sha2("content", 256).alias("image_id"), "content")
+    warehouse.insert_new(CONTENTS, hashed.join(new, on="image_id", how="left_semi"))

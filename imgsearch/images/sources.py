@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
+from dataclasses import replace
 
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import AnalysisException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from imgsearch.errors import UserError
+from imgsearch.images.columns import free_names
+from imgsearch.images.source_tables import table_rows
 from imgsearch.lake.files import Found, find_files, with_content
-from imgsearch.lake.session import n_slots
 from imgsearch.lake.store import TableStore, read_any
-from imgsearch.places import absolute
-from imgsearch.tables import CONTENTS, IMAGES
+from imgsearch.places import SCHEME
+from imgsearch.tables import CONTENTS
 
 
 def with_bytes(warehouse: TableStore, images: DataFrame) -> DataFrame:
@@ -26,74 +29,39 @@ def with_bytes(warehouse: TableStore, images: DataFrame) -> DataFrame:
     return held.unionByName(with_content(warehouse.spark, elsewhere))
 
 
-MAX_FOLDER_LEVELS = 8
+MAX_FOLDER_LEVELS, MAX_FOLDER_KEYS = 8, 100
+HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 
-OURS = frozenset(IMAGES.columns) | {"content", "n_bytes", "modified_at", "reason", "detail", "stage"}
 
-
-def read_source(spark: SparkSession, where: str, max_bytes: int, option: str = "input") -> tuple[Found, bool]:
+def read_source(
+    spark: SparkSession,
+    where: str,
+    option: str = "input",
+    with_folders: bool = True,
+    follow_links: bool = False,
+    stage: Callable[[DataFrame], DataFrame] | None = None,
+) -> tuple[Found, bool]:
     """What ``--input`` and ``--queries`` name: a Delta table with ``content`` or ``path``, or files.
 
+    ``with_folders``: the names of folders become columns, which takes a Spark job. ``stage``: see ``find_files``.
     Returns the rows and whether they hold the images' bytes (a table with ``content``). Raises ``UserError``.
     """
-    table = read_any(spark, where)
-    if table is None:
-        found = find_files(spark, where, max_bytes)
-        if found is None:
-            raise UserError(
-                f"--{option} {where}: there is no such folder, file, glob match or Delta table; check the name"
-            )
-        return Found(found.root, _with_folders(found), found.n_tasks), False
-    columns = {c.lower(): c for c in table.columns}
-    if "content" not in columns and "path" not in columns:
-        raise UserError(
-            f"--{option} {where}: the table has neither a 'content' nor a 'path' column (it has {table.columns}); "
-            "rename the one that holds the image's bytes or its path"
-        )
-    kept = _carry_columns(table)
-    if "content" in columns:
-        if dict(table.dtypes)[columns["content"]] != "binary":
-            raise UserError(
-                f"--{option} {where}: column 'content' is {dict(table.dtypes)[columns['content']]}, not binary; "
-                "cast it, or name a column of paths 'path'"
-            )
-        # A row needs a name: its path if it has one, else the hash of its bytes.
-        digest = F.concat(F.lit(where.rstrip("/") + "#"), F.sha2(F.coalesce(F.col("content"), F.lit(b"")), 256))
-        if "path" in columns:
-            kept = kept.withColumn("path", F.coalesce(F.col("path"), digest))
-        else:
-            kept = kept.withColumn("path", digest)
-        kept = kept.withColumn("content", F.coalesce(F.col("content"), F.lit(b"")))
-        return Found(where, kept.dropDuplicates(["path"])), True
-    here = absolute(".")
-    whole = F.when(F.col("path").rlike(r"^([A-Za-z][\w+.-]*:)?/"), F.col("path")).otherwise(
-        F.concat(F.lit(here + "/"), F.col("path"))
-    )
-    paths = kept.withColumn("path", whole).where(F.col("path").isNotNull()).dropDuplicates(["path"])
-    n_partitions = max(1, n_slots(spark) * 4)
-    return Found(where, with_content(spark, paths.repartition(n_partitions))), False
+    table = _table(spark, where)
+    if table is not None:
+        return table_rows(spark, table, where, option, follow_links)
+    found = find_files(spark, where, option, follow_links, stage)
+    if found is None:
+        raise UserError(f"--{option} {where}: there is no such folder, file, glob match or Delta table; check the name")
+    return (replace(found, files=_with_folders(found)) if with_folders else found), False
 
 
-def _carry_columns(table: DataFrame) -> DataFrame:
-    """The user's columns beside ``content`` and ``path``; names that are ours get ``meta_`` before them."""
-    selected = []
-    for name, kind in table.dtypes:
-        if name.lower() in ("content", "path"):
-            selected.append(F.col(f"`{name}`").alias(name.lower()))
-        elif name.lower() in OURS or name.lower().startswith("_"):
-            selected.append(F.col(f"`{name}`").alias(f"meta_{column_name(name.lower().lstrip('_'))}"))
-        elif kind != "binary" and not kind.startswith(("udt", "interval")):
-            selected.append(F.col(f"`{name}`").alias(column_name(name)))
-    return table.select(*selected)
-
-
-def column_name(name: str) -> str:
-    """A name that every Delta table takes: what Parquet refuses becomes ``_``.
-
-    >>> column_name("visit date (UTC)")
-    'visit_date__UTC_'
-    """
-    return re.sub(r"[ ,;{}()\n\t=`]", "_", name)
+def _table(spark: SparkSession, where: str) -> DataFrame | None:
+    try:
+        return read_any(spark, where)
+    except (Py4JJavaError, AnalysisException):
+        if not SCHEME.match(where):
+            raise
+        return None  # the listing says what is wrong with this filesystem
 
 
 def starts_with(prefix: str) -> Callable[[Column], Column]:
@@ -102,27 +70,35 @@ def starts_with(prefix: str) -> Callable[[Column], Column]:
 
 
 def _with_folders(found: Found) -> DataFrame:
-    """Folder names as columns: ``folder`` whole, ``site=A`` as column ``site``, plain levels as ``folder_1``, …"""
+    """Folder names as columns: ``folder`` whole, ``site=A`` as column ``site``, plain levels as ``folder_1``, …
+
+    ``MAX_FOLDER_LEVELS`` levels are looked at, and of keys the first ``MAX_FOLDER_KEYS`` by name.
+    """
     prefix = len(found.root.rstrip("/")) + 2
     parts = F.split(F.substring(F.col("path"), prefix, 1_000_000), "/")
     files = found.files.withColumn("_folders", F.slice(parts, 1, F.greatest(F.size(parts) - 1, F.lit(0))))
-    levels = (
-        files.select(F.posexplode(F.slice("_folders", 1, MAX_FOLDER_LEVELS)).alias("level", "name"))
-        .select(
-            "level",
-            F.when(F.substring(F.col("name"), 2, 10_000).contains("="), F.substring_index("name", "=", 1)).alias("key"),
-        )
-        .distinct()
-        .collect()
-    )
-    keys = sorted({row["key"] for row in levels if row["key"] is not None})
-    depth = max((row["level"] + 1 for row in levels if row["key"] is None), default=0)
+    keys, depth = _levels(files)
     columns = {"folder": F.array_join("_folders", "/")}
     for level in range(depth):
         name = F.get("_folders", F.lit(level))
         columns[f"folder_{level + 1}"] = F.when(~F.substring(name, 2, 10_000).contains("="), name)
-    for key in keys:
-        column = f"meta_{column_name(key)}" if key.lower() in OURS else column_name(key)
+    for key, column in free_names(keys, taken=columns).items():
         match = F.filter("_folders", starts_with(f"{key}="))
-        columns[column] = F.substring(F.get(match, F.lit(0)), len(key) + 2, 10_000)
+        columns[column] = _hive_value(F.substring(F.get(match, F.lit(0)), len(key) + 2, 10_000))
     return files.withColumns(columns).drop("_folders")
+
+
+def _levels(files: DataFrame) -> tuple[list[str], int]:
+    """The keys of folders called ``key=value``, and how many levels have folders of other names."""
+    key = F.when(F.substring(F.col("name"), 2, 10_000).contains("="), F.substring_index("name", "=", 1))
+    names = files.select(F.posexplode(F.slice("_folders", 1, MAX_FOLDER_LEVELS)).alias("level", "name"))
+    kinds = names.groupBy(key.alias("key")).agg(F.max("level").alias("level")).orderBy("key").limit(MAX_FOLDER_KEYS + 1)
+    rows = kinds.collect()
+    depth = max((row["level"] + 1 for row in rows if row["key"] is None), default=0)
+    return [row["key"] for row in rows if row["key"] is not None][:MAX_FOLDER_KEYS], depth
+
+
+def _hive_value(value: Column) -> Column:
+    """A value as Hive writes it into a folder's name: percent-encoded, and with a word for null."""
+    decoded = F.try_url_decode(F.replace(value, F.lit("+"), F.lit("%2B")))
+    return F.when(value != HIVE_NULL, F.coalesce(decoded, value))

@@ -51,7 +51,7 @@ POLL = 0.05
 QUIET_SECONDS = 10.0
 
 
-def commit(spark: SparkSession, table: str, lock: Path | None, write: Callable[[int], None]) -> int | None:
+def commit(spark: SparkSession, table: str, lock: Path | None, write: Callable[[int], object]) -> int | None:
     """Call ``write`` until Delta takes what it commits; the version that it became, ``None`` where nothing changed.
 
     ``table``: its name, for people. ``lock``: a file that the writers of this table on this machine lock, ``None``

@@ -1,160 +1,156 @@
-"""Image files: found on the driver or by Spark, read on the executors.
+"""Image files: listed by the driver a page at a time, read on the executors; what is listed is what is there.
 
-A local file (or one on a mount that driver and executors share) is listed by the driver and opened by the Python
-worker that needs it: its bytes never cross the JVM. Any other filesystem goes through Spark's ``binaryFile``, so that
-whatever credentials Spark has are the ones used. Spark's reader leaves out names that begin with ``_`` or ``.``
-(``_MG_1234.JPG`` is how cameras name Adobe-RGB photographs), which is one more reason to list local files here.
+A local file (or one on a mount that driver and executors share) is opened by the Python worker that needs it: its
+bytes never cross the JVM. Any other filesystem goes through Hadoop's API in the JVM (``hadoop_files``), so that
+whatever credentials Spark has are the ones used. Neither leaves out a name, and a path that cannot be used is a row
+with a reason.
 """
 
 from __future__ import annotations
 
-import glob
-import os
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from functools import reduce
+from itertools import chain
 
+import pandas as pd
 import pyarrow as pa
-from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from imgsearch.errors import ImageError
+from imgsearch.lake.hadoop_files import content_column, list_remote, status_column
+from imgsearch.lake.local_files import LISTING, PAGE_ROWS, file_row, find_tops, pages, read_local, walk
 from imgsearch.lake.session import n_slots
-from imgsearch.places import GLOB, SCHEME, absolute
+from imgsearch.places import SCHEME, absolute
 
-FOUND = pa.schema([("path", pa.string()), ("n_bytes", pa.int64()), ("modified_at", pa.timestamp("us", tz="UTC"))])
+__all__ = ["Found", "find_files", "read_local", "with_content", "with_status"]
+
+LOCAL_STATUS = "n_bytes bigint, modified_us bigint, reason string, detail string"
+STATUS_COLUMNS = ("n_bytes", "modified_at", "etag", "reason", "detail")
 
 
 @dataclass(frozen=True)
 class Found:
-    """Files that were found. ``files``: ``path``, ``n_bytes``, ``modified_at`` (``content`` too where Spark reads it).
+    """Files that were found. ``files``: the columns of ``local_files.LISTING``, and a table's own.
 
-    ``n_tasks``: the number of tasks that suits the work on them; ``None`` where Spark has divided them already.
+    ``name``: the place that was asked for, absolute. ``root``: what paths are told from; ``is_folder``: the input is
+    that folder, whole. ``n_files``: of a listing; ``None`` for a table.
     """
 
-    root: str
+    name: str
     files: DataFrame
-    n_tasks: int | None = None
+    root: str = ""
+    is_folder: bool = False
+    n_files: int | None = None
 
 
-def find_files(spark: SparkSession, where: str, max_bytes: int) -> Found | None:
-    """Every file in a folder (recursively), of a glob, or the file itself; ``None`` where nothing is at ``where``."""
-    if SCHEME.match(where):
-        return _find_remote(spark, where, max_bytes)
-    return _find_local(spark, where.removeprefix("file://").removeprefix("file:"))
+def find_files(
+    spark: SparkSession,
+    where: str,
+    option: str = "input",
+    follow_links: bool = False,
+    stage: Callable[[DataFrame], DataFrame] | None = None,
+) -> Found | None:
+    """Every file in a folder (recursively), of a glob, or the file itself; ``None`` where nothing is at ``where``.
 
-
-def read_local(path: str) -> bytes:
-    """A local file's bytes. Raises ``ImageError('unreadable')``."""
-    try:
-        with open(path.removeprefix("file://").removeprefix("file:"), "rb") as file:
-            return file.read()
-    except OSError as e:
-        raise ImageError("unreadable", f"{e.strerror or type(e).__name__}") from e
-
-
-def with_content(spark: SparkSession, frame: DataFrame) -> DataFrame:
-    """``frame`` (with ``path``) and a ``content`` column: the bytes of remote files, null for local ones.
-
-    A null is for the worker to read (``read_local``); a remote file that is gone stays null and is quarantined there.
+    The driver holds one page of the listing: ``stage`` puts each of several somewhere else and reads it from there.
+    Without it all stay on the driver, about 150 bytes a file.
     """
-    remote = [row["path"] for row in frame.select("path").where(F.col("path").rlike(SCHEME.pattern)).collect()]
-    if not remote:
-        return frame.withColumn("content", F.lit(None).cast("binary"))
-    try:
-        contents = _binary_files(spark, remote)
-    except AnalysisException as e:
-        if "PATH_NOT_FOUND" not in str(e):
-            raise
-        present = [path for path in remote if _exists(spark, path)]
-        if not present:
-            return frame.withColumn("content", F.lit(None).cast("binary"))
-        contents = _binary_files(spark, present)
-    return frame.join(contents.select("path", "content"), on="path", how="left")
-
-
-def _binary_files(spark: SparkSession, paths: Sequence[str]) -> DataFrame:
-    return spark.read.format("binaryFile").option("__globPaths__", "false").load(list(paths))
-
-
-def _exists(spark: SparkSession, path: str) -> bool:
-    hadoop = spark._jvm.org.apache.hadoop.fs.Path(path)  # type: ignore[union-attr]
-    return bool(hadoop.getFileSystem(spark._jsc.hadoopConfiguration()).exists(hadoop))
-
-
-def _find_remote(spark: SparkSession, where: str, max_bytes: int) -> Found | None:
-    reader = spark.read.format("binaryFile").option("recursiveFileLookup", "true")
-    try:
-        # Without the filter one file above maxLength fails the whole job.
-        files = reader.load(where).select(
-            "path",
-            F.col("length").alias("n_bytes"),
-            F.col("modificationTime").alias("modified_at"),
-            "content",
-        )
-    except AnalysisException as e:
-        if "PATH_NOT_FOUND" in str(e):
+    if SCHEME.match(where):
+        listing = list_remote(spark, where, option)
+        if listing is None:
             return None
-        raise
-    large = (
-        files.where(F.col("n_bytes") > max_bytes)
-        .select("path", "n_bytes", "modified_at")
-        .withColumn("content", F.lit(None).cast("binary"))
-    )
-    root = GLOB.split(where)[0].rsplit("/", 1)[0] if GLOB.search(where) else where.rstrip("/")
-    return Found(root, files.where(F.col("n_bytes") <= max_bytes).unionByName(large))
-
-
-def _find_local(spark: SparkSession, where: str) -> Found | None:
-    path = Path(absolute(where))
-    if path.exists():
-        tops, root = [str(path)], str(path if path.is_dir() else path.parent)
-    elif GLOB.search(str(path)):
-        tops = sorted(glob.glob(str(path), recursive=True, include_hidden=True))
-        # what `**` finds twice (a folder and the files in it) counts once
-        root = GLOB.split(str(path))[0].rsplit("/", 1)[0] or "/"
+        root, is_folder, tables = listing
     else:
-        return None
-    seen: set[str] = set()
-    rows: list[tuple[str, int, int]] = []
-    for top in tops:
-        for name, stat in _walk(top):
-            if name not in seen:
-                seen.add(name)
-                rows.append((name, stat.st_size, stat.st_mtime_ns // 1000))
-    columns = list(zip(*rows, strict=True)) if rows else [(), (), ()]
-    table = pa.table(
-        [pa.array(c, t) for c, t in zip(columns, [*FOUND.types[:2], pa.int64()], strict=True)], names=FOUND.names
-    ).cast(FOUND)
-    return Found(root, spark.createDataFrame(table), n_tasks(spark, len(rows)))
+        tops = find_tops(absolute(local_path(where)))
+        if tops is None:
+            return None
+        root, is_folder = tops.root, list(tops.places) == [tops.root]
+        tables = pages(walk(tops, follow_links), PAGE_ROWS)
+    frame, n_files = _to_frame(spark, tables, stage)
+    return Found(absolute(local_path(where)), frame, root, is_folder, n_files)
 
 
-def _walk(top: str) -> Iterator[tuple[str, os.stat_result]]:
-    """Files at or under ``top``, links followed once. A name that is no UTF-8 is escaped and so ends in quarantine."""
-    if not os.path.isdir(top):
-        yield printable(top), os.stat(top)
-        return
-    visited: set[tuple[int, int]] = set()
-    for folder, folders, files in os.walk(top, followlinks=True):
-        here = os.stat(folder)
-        if (here.st_dev, here.st_ino) in visited:
-            folders.clear()
-            continue
-        visited.add((here.st_dev, here.st_ino))
-        folders.sort()
-        for name in sorted(files):
-            full = os.path.join(folder, name)
-            try:
-                stat = os.stat(full)
-            except OSError:  # a dangling link: a row all the same, so that it is accounted for
-                stat = os.lstat(full)
-            yield printable(full), stat
+def local_path(where: str) -> str:
+    """A local path without its scheme.
+
+    >>> local_path("file:///data"), local_path("file:/data"), local_path("/data")
+    ('/data', '/data', '/data')
+    """
+    return re.sub(r"^file:(//(?=/))?", "", where)
 
 
-def printable(path: str) -> str:
-    """A path as text that any table can hold: bytes that are no UTF-8 become ``\\xNN``."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+def _to_frame(
+    spark: SparkSession, tables: Iterator[pa.Table], stage: Callable[[DataFrame], DataFrame] | None
+) -> tuple[DataFrame, int]:
+    """Pages as one frame, and how many rows they have."""
+    first = next(tables, LISTING.empty_table())
+    second = next(tables, None)
+    if second is None:
+        return spark.createDataFrame(first), first.num_rows
+    frames, n_rows = [], 0
+    for table in chain((first, second), tables):
+        frame = spark.createDataFrame(table)
+        frames.append(frame if stage is None else stage(frame.coalesce(1)))
+        n_rows += table.num_rows
+    return reduce(DataFrame.union, frames), n_rows
+
+
+def with_status(spark: SparkSession, frame: DataFrame) -> DataFrame:
+    """``frame`` (with ``path``) and ``STATUS_COLUMNS``, asked for on the executors; nothing is opened."""
+    local = F.pandas_udf(_local_status, returnType=LOCAL_STATUS)  # type: ignore[call-overload]
+    is_remote = F.col("path").rlike(SCHEME.pattern)
+    asked = frame.withColumn("_local", local("path"))
+    modified = F.timestamp_micros("_local.modified_us")
+    columns = {
+        "n_bytes": F.col("_local.n_bytes"),
+        "modified_at": modified,
+        "etag": F.lit(None).cast("string"),
+        "reason": F.col("_local.reason"),
+        "detail": F.col("_local.detail"),
+    }
+    if not _has_remote(frame):
+        return asked.withColumns(columns).drop("_local")
+    asked = asked.withColumn("_remote", F.when(is_remote, status_column(spark, F.col("path"))))
+    remote = {c: F.col(f"_remote.{c}") for c in ("n_bytes", "etag", "reason", "detail")}
+    remote["modified_at"] = F.timestamp_millis("_remote.modified_ms")
+    either = {c: F.when(is_remote, remote[c]).otherwise(columns[c]) for c in STATUS_COLUMNS}
+    return asked.withColumns(either).drop("_local", "_remote")
+
+
+def _local_status(paths: pd.Series) -> pd.DataFrame:
+    rows = [
+        (None, None, None, None) if path is None or SCHEME.match(path) else file_row(local_path(path))[1:]
+        for path in paths
+    ]
+    frame = pd.DataFrame(rows, columns=["n_bytes", "modified_us", "reason", "detail"])
+    return frame.astype({"n_bytes": "Int64", "modified_us": "Int64"})
+
+
+def with_content(spark: SparkSession, frame: DataFrame, max_bytes: int = 2_000_000_000) -> DataFrame:
+    """``frame`` (with ``path``) and ``content``: the bytes of remote files, null for local ones.
+
+    A null is for the worker to read (``read_local``). A remote file that cannot be read stays null, and where ``frame``
+    has ``reason`` and ``detail`` they say why. ``n_bytes``, where the frame has it, spares a request a file; rows that
+    have a ``reason`` are not read.
+    """
+    if not _has_remote(frame):
+        return frame.withColumn("content", F.lit(None).cast("binary"))
+    length = F.col("n_bytes") if "n_bytes" in frame.columns else F.lit(None)
+    wanted = F.col("path").rlike(SCHEME.pattern)
+    if "n_bytes" in frame.columns:  # a file without bytes, or with too many, is refused by that alone
+        wanted = wanted & (F.col("n_bytes").isNull() | F.col("n_bytes").between(1, max_bytes))
+    if "reason" in frame.columns:
+        wanted = wanted & F.col("reason").isNull()
+    read = frame.withColumn("_read", F.when(wanted, content_column(spark, F.col("path"), length, max_bytes)))
+    if "reason" in frame.columns:
+        read = read.withColumns({c: F.coalesce(F.col(c), F.col(f"_read.{c}")) for c in ("reason", "detail")})
+    return read.withColumn("content", F.col("_read.content")).drop("_read")
+
+
+def _has_remote(frame: DataFrame) -> bool:
+    return not frame.select("path").where(F.col("path").rlike(SCHEME.pattern)).isEmpty()
 
 
 def n_tasks(spark: SparkSession, n_files: int) -> int:

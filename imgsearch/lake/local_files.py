@@ -17,8 +17,8 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from imgsearch.errors import ImageError
+from imgsearch.places import GLOB
 
-GLOB = re.compile(r"[*?\[{]")
 #: One row a file. ``reason`` and ``detail`` where it cannot be used, whatever its bytes are.
 LISTING = pa.schema(
     [
@@ -90,7 +90,7 @@ def _parents(path: str) -> Iterator[str]:
         yield path
 
 
-def pages(rows: Iterator[Row], n_rows: int = PAGE_ROWS) -> Iterator[pa.Table]:
+def pages(rows: Iterator[Row], n_rows: int) -> Iterator[pa.Table]:
     """Rows as tables of ``LISTING``, at most ``n_rows`` each."""
     while page := list(islice(rows, n_rows)):
         path, n_bytes, modified_at, reason, detail = zip(*page, strict=True)

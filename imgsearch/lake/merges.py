@@ -19,7 +19,7 @@ def new_or_changed(
 
     Delta itself rewrites every file that a row given is in, changed or not.
     """
-    compared = [c for c in rows.columns if c not in spec.key and not c.endswith("_at")] if update else []
+    compared = [c for c in rows.columns if c not in spec.key and c not in _stamps(rows.columns)] if update else []
     there = table.select(*table.columns, F.lit(True).alias("_there")).alias("t")
     types = dict(rows.dtypes)
 
@@ -58,3 +58,8 @@ def same_key(spec: TableSpec, table: list[str], rows: list[str]) -> Column:
         return F.col(f"{side}.`{c}`") if c in (table if side == "t" else rows) else F.lit(None)
 
     return reduce(and_, [value("t", c).eqNullSafe(value("s", c)) for c in spec.key])
+
+
+def _stamps(columns: list[str]) -> set[str]:
+    """When a row was written, which is no change of it; a file's own time is."""
+    return {c for c in columns if c.endswith("_at") and c != "modified_at"}

@@ -12,6 +12,7 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
+from imgsearch.lake.compaction import tidy
 from imgsearch.lake.store import TableStore
 from imgsearch.tables import FORMAT_VERSION, RUNS
 
@@ -103,6 +104,7 @@ def finish(
         "versions_written map<string,bigint>, details map<string,string>, format_version int"
     )
     warehouse.append(RUNS, spark.createDataFrame([row], schema).coalesce(1))
+    tidy(warehouse)
     warehouse.close()
     return summary
 

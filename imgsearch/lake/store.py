@@ -145,7 +145,8 @@ class TableStore:
         """Insert the rows whose key is new; with ``update``, bring changed rows up to date.
 
         ``delete``: a condition on ``s`` (the rows given); rows for which it holds are removed, not written. Rows that
-        would not change are left alone, so a re-run commits nothing. ``*_at`` columns do not count as change.
+        would not change are left alone, so a re-run commits nothing. ``*_at`` columns do not count as change, but for
+        ``modified_at``.
         """
         rows = frame if spec.open else frame.select(*[c for c in frame.columns if c in spec.columns])
 
@@ -166,6 +167,16 @@ class TableStore:
     def delete(self, spec: TableSpec, condition: Column) -> None:
         """Remove the rows for which ``condition`` holds."""
         self._commit(spec, lambda _: self.delta(spec).delete(condition))
+
+    def optimize(self, spec: TableSpec) -> None:
+        """Let Delta join the table's small files; the session's settings say which those are."""
+        self._commit(spec, lambda _: self.delta(spec).optimize().executeCompaction())
+
+    def delete_matching(self, spec: TableSpec, rows: DataFrame, condition: str) -> None:
+        """Remove the rows (``t``) that match one of ``rows`` (``s``), where the table has been written."""
+        if self.exists(spec) and not rows.isEmpty():
+            matches = self.delta(spec).alias("t").merge(rows.distinct().alias("s"), condition)
+            self._commit(spec, lambda _: matches.whenMatchedDelete().execute())
 
     def stage(self, frame: DataFrame, name: str) -> DataFrame:
         """Compute ``frame`` once and keep its rows in the warehouse's own staging until this run ends (``finish``).
@@ -203,7 +214,7 @@ class TableStore:
         self._staging = self._staging or Staging(self.spark, self.folder())
         return self._staging
 
-    def _commit(self, spec: TableSpec, write: Callable[[int], None]) -> None:
+    def _commit(self, spec: TableSpec, write: Callable[[int], object]) -> None:
         local = local_path(self.spark, f"{self.folder()}/{LEASES}")
         lock = None if local is None else local / f"{spec.name}.lock"
         with _user_columns(spec), self._about(spec):

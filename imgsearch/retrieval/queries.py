@@ -18,6 +18,7 @@ from imgsearch.images.decode import DecodeLimits
 from imgsearch.images.sources import read_source
 from imgsearch.keys import order_keys
 from imgsearch.lake.csv_files import read_csv
+from imgsearch.lake.files import with_content
 from imgsearch.lake.store import TableStore, read_any
 from imgsearch.projections.projecting import compress
 from imgsearch.projections.projection import Projection
@@ -71,11 +72,9 @@ def _from_images(
     spark: SparkSession, warehouse: TableStore, known: KnownEncoder, projection: Projection, config: SearchConfig
 ) -> Asked:
     encoder = same_encoder(known)
-    source, _ = read_source(spark, config.queries, MAX_BYTES, "queries")
-    files = source.files
-    if "content" not in files.columns:
-        files = files.withColumn("content", F.lit(None).cast("binary"))
-    files = files.select("path", "content")
+    source, holds_content = read_source(spark, config.queries, "queries")
+    files = source.files if holds_content else with_content(spark, source.files, MAX_BYTES)
+    files = files.select(F.coalesce("path", F.lit("a row of the table")).alias("path"), "content")
     graph = broadcast_graph(spark, encoder)
     if config.augment is not None:
         ways = tuple(sorted({way.strip() for way in config.augment.split(",")}))

@@ -14,10 +14,10 @@ from pyspark.sql import SparkSession
 from imgsearch.config import IngestConfig
 from imgsearch.errors import UserError
 from imgsearch.images import ingest
-from imgsearch.images.ingest import inspect_one
+from imgsearch.images.inspection import inspect_one
 from imgsearch.images.sources import read_source
 from imgsearch.lake.store import TableStore
-from imgsearch.tables import CONTENTS, IMAGES, QUARANTINE, RUNS
+from imgsearch.tables import CONTENTS, EMBEDDINGS, IMAGES, QUARANTINE, RUNS
 
 Draw = Callable[..., Path]
 
@@ -54,6 +54,7 @@ def test_a_folder_of_every_kind_of_file(spark: SparkSession, folder: Path, tmp_p
     config = IngestConfig(input=str(folder), warehouse=str(tmp_path / "w"))
     first = ingest.run(spark, config)
     assert (first.rows_in, first.rows_out, first.quarantined) == (14, 9, 5)
+    assert "unchanged" not in first.details
     assert first.details["distinct"] == "8"
     warehouse = TableStore.open(spark, config.warehouse)
     images, refused = rows(warehouse, IMAGES), rows(warehouse, QUARANTINE)
@@ -79,6 +80,7 @@ def test_a_folder_of_every_kind_of_file(spark: SparkSession, folder: Path, tmp_p
     versions = warehouse.version(IMAGES), warehouse.version(QUARANTINE)
     again = ingest.run(spark, config)
     assert (again.rows_in, again.rows_out, again.quarantined) == (14, 9, 5)
+    assert again.details["unchanged"] == "11"  # nine images, and two refusals that only other bytes can mend
     assert (warehouse.version(IMAGES), warehouse.version(QUARANTINE)) == versions
 
     draw(folder / "cut.png", 9)  # mended
@@ -130,16 +132,135 @@ def test_a_table_with_the_bytes(spark: SparkSession, tmp_path: Path, draw: Draw)
 def test_a_table_of_paths(spark: SparkSession, tmp_path: Path, draw: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     draw(tmp_path / "pics" / "a b%.png", 1)
+    os.mkfifo(tmp_path / "pics" / "pipe.png")
+    with open(tmp_path / "pics" / "sparse.png", "wb") as file:
+        file.truncate(3 << 30)
     table = str(tmp_path / "table")
-    paths = [("pics/a b%.png", "A"), (str(tmp_path / "pics" / "none.png"), "B"), (None, "C"), ("pics/a b%.png", "A")]
+    paths = [
+        ("pics/a b%.png", "B"), ("pics/../pics/a b%.png", "A"), (f"file://{tmp_path}/pics/a b%.png", "C"),
+        (str(tmp_path / "pics" / "none.png"), "B"), (None, "C"), (None, "D"), ("pics/pipe.png", "A"),
+        ("pics/sparse.png", "A"), ("../../etc/passwd", "A"), ("/dev/zero", "A"), ("s3a://nowhere/x.png", "A"),
+        ("nofs://bucket/x.png", "A"), ("http://127.0.0.1:1/x.png", "A"), ("pics", "A"),
+    ]  # fmt: skip
     spark.createDataFrame(paths, "Path string, site string").write.format("delta").save(table)
     config = IngestConfig(input=table, warehouse=str(tmp_path / "w"))
     summary = ingest.run(spark, config)
-    assert (summary.rows_in, summary.rows_out, summary.quarantined) == (2, 1, 1)
+    assert (summary.rows_in, summary.rows_out, summary.quarantined) == (14, 3, 11)
+    assert summary.details["repeated"] == "3"
     warehouse = TableStore.open(spark, config.warehouse)
-    assert rows(warehouse, IMAGES)[str(tmp_path / "pics" / "a b%.png")]["site"] == "A"
-    assert [r["reason"] for r in rows(warehouse, QUARANTINE).values()] == ["unreadable"]
+    images = rows(warehouse, IMAGES)
+    assert {path: row["site"] for path, row in images.items()} == {str(tmp_path / "pics" / "a b%.png"): "A"}
+    refused = rows(warehouse, QUARANTINE)
+    assert {os.path.basename(path): row["reason"] for path, row in refused.items()} == {
+        "none.png": "unreadable", "table#no path": "no_path", "pipe.png": "not_a_file", "sparse.png": "too_large",
+        "passwd": "outside", "zero": "not_a_file", "x.png": "unreadable", "pics": "not_a_file",
+    }  # fmt: skip
+    assert all(refused[p]["detail"].startswith(p.split(":")[0]) for p in refused if "://" in p)
     assert not warehouse.exists(CONTENTS)
+    spark.createDataFrame([(paths[0][0], "Z")], "Path string, site string").write.format("delta").mode(
+        "overwrite"
+    ).save(table)
+    again = ingest.run(spark, config)  # only the metadata changed
+    assert (again.rows_in, again.rows_out, again.details["unchanged"]) == (1, 1, "1")
+    assert [row["site"] for row in rows(warehouse, IMAGES).values()] == ["Z"]
+
+
+def test_a_table_accounts_for_every_row(spark: SparkSession, tmp_path: Path, draw: Draw) -> None:
+    """One path with several contents is several images; the same path and content twice is one."""
+    pictures = [draw(tmp_path / f"{i}.png", i).read_bytes() for i in range(4)]
+    given = [("p", pictures[0], 2), ("p", pictures[1], 1), ("q", pictures[2], 1), ("q", pictures[2], 0)]
+    given += [(None, pictures[3], 5), (None, pictures[3], 4), (None, None, 7), ("e", b"", 1)]
+    table = str(tmp_path / "table")
+    spark.createDataFrame(given, "path string, content binary, n int").write.format("delta").save(table)
+    config = IngestConfig(input=table, warehouse=str(tmp_path / "w"))
+    summary = ingest.run(spark, config)
+    assert (summary.rows_in, summary.rows_out, summary.quarantined) == (8, 6, 2)
+    assert summary.details["repeated"] == "2"
+    warehouse = TableStore.open(spark, config.warehouse)
+    ids = [hashlib.sha256(picture).hexdigest() for picture in pictures]
+    assert {(path, row["n"]) for path, row in rows(warehouse, IMAGES).items()} == {
+        (f"p#{ids[0]}", 2), (f"p#{ids[1]}", 1), ("q", 0), (f"{table}#{ids[3]}", 4),
+    }  # fmt: skip
+    assert {r["image_id"] for r in warehouse.read(CONTENTS).collect()} == set(ids)
+    again = ingest.run(spark, config)
+    assert (again.rows_in, again.rows_out, again.quarantined) == (8, 6, 2)
+
+
+def test_what_is_gone_or_overwritten_leaves(spark: SparkSession, tmp_path: Path, draw: Draw) -> None:
+    """Derived rows of an image leave when no path holds its bytes any more, and not before."""
+    folder = tmp_path / "in"
+    for kind in range(8):
+        draw(folder / f"{kind}.png", kind)
+    draw(folder / "copy of 0.png", 0)
+    (folder / "bad.png").write_text("no picture")
+    draw(tmp_path / "elsewhere" / "9.png", 9)
+    config = IngestConfig(input=str(folder), warehouse=str(tmp_path / "w"))
+    ids = [sha(folder / f"{kind}.png") for kind in range(8)]
+    for source in (config, IngestConfig(input=str(tmp_path / "elsewhere"), warehouse=config.warehouse)):
+        ingest.run(spark, source)
+    warehouse = TableStore.open(spark, config.warehouse)
+    every = [*ids, sha(tmp_path / "elsewhere" / "9.png")]
+    frame = spark.createDataFrame(
+        [(i, "e", b"\0\0\x80?") for i in every], "image_id string, encoder_id string, embedding binary"
+    )
+    warehouse.append(EMBEDDINGS, frame)
+    (folder / "0.png").unlink()  # its copy is there
+    (folder / "1.png").unlink()
+    draw(folder / "2.png", 20)  # another picture
+    (folder / "3.png").write_text("no picture")
+    (folder / "4.png").write_bytes(b"")
+    (folder / "5.png").rename(folder / "moved.png")
+    (folder / "bad.png").unlink()
+
+    said = ingest.run(spark, config)
+    assert (said.rows_in, said.rows_out, said.quarantined) == (7, 5, 2)
+    assert {k: said.details[k] for k in ("gone", "changed")} == {"gone": "4", "changed": "3"}
+    assert any("4 files of this input are gone" in note and "--prune" in note for note in said.notes)
+    held = rows(warehouse, IMAGES)
+    refused = rows(warehouse, QUARANTINE)
+    assert not set(held) & set(refused)
+    assert {os.path.basename(p) for p in refused} == {"3.png", "4.png", "bad.png"}
+    assert {os.path.basename(p) for p in held} == {
+        "0.png", "1.png", "2.png", "5.png", "6.png", "7.png", "moved.png", "copy of 0.png", "9.png",
+    }  # fmt: skip
+    embedded = {r["image_id"] for r in warehouse.read(EMBEDDINGS).collect()}
+    assert embedded == set(every) - set(ids[2:5])
+
+    pruned = ingest.run(spark, IngestConfig(input=str(folder), warehouse=config.warehouse, prune=True))
+    assert (pruned.rows_in, pruned.rows_out, pruned.quarantined) == (7, 5, 2)
+    assert {os.path.basename(p) for p in rows(warehouse, IMAGES)} == {
+        "2.png", "6.png", "7.png", "moved.png", "copy of 0.png", "9.png",
+    }  # fmt: skip
+    assert {os.path.basename(p) for p in rows(warehouse, QUARANTINE)} == {"3.png", "4.png"}
+    embedded = {r["image_id"] for r in warehouse.read(EMBEDDINGS).collect()}
+    assert embedded == {ids[0], *ids[5:], every[-1]}
+    last = ingest.run(spark, IngestConfig(input=str(folder), warehouse=config.warehouse, prune=True))
+    assert "gone" not in last.details
+    assert set(last.details) == {"input", "distinct", "unchanged"}
+
+
+def test_only_what_changed_is_read(spark: SparkSession, tmp_path: Path, draw: Draw) -> None:
+    folder = tmp_path / "in"
+    one, two = draw(folder / "one.png", 1), draw(folder / "two.png", 2)
+    config = IngestConfig(input=str(folder), warehouse=str(tmp_path / "w"))
+    ingest.run(spark, config)
+    warehouse = TableStore.open(spark, config.warehouse)
+    before = one.stat()
+    data = draw(tmp_path / "other.png", 3).read_bytes()
+    one.write_bytes(data.ljust(before.st_size, b"\0")[: before.st_size])  # other bytes, of the same size and time
+    os.utime(one, ns=(before.st_atime_ns, before.st_mtime_ns))
+    os.utime(two, (1, 1))  # another time, the same bytes
+    again = ingest.run(spark, config)
+    assert again.details["unchanged"] == "1"
+    assert "changed" not in again.details
+    held = rows(warehouse, IMAGES)
+    assert held[str(one)]["image_id"] != sha(one)
+    assert held[str(two)]["modified_at"].timestamp() == 1
+    assert ingest.run(spark, config).details["unchanged"] == "2"
+    forced = ingest.run(spark, IngestConfig(input=str(folder), warehouse=config.warehouse, rehash=True))
+    assert forced.details["changed"] == "1"
+    refused_or_new = rows(warehouse, IMAGES).get(str(one)) or rows(warehouse, QUARANTINE)[str(one)]
+    assert refused_or_new["image_id"] == sha(one)
 
 
 def test_what_cannot_be_ingested_is_told_and_nothing_is_made(spark: SparkSession, tmp_path: Path) -> None:
@@ -160,18 +281,25 @@ def test_what_cannot_be_ingested_is_told_and_nothing_is_made(spark: SparkSession
         assert str(tmp_path / name) in str(caught.value)
         assert not (tmp_path / "w").exists()
     with pytest.raises(UserError, match=r"--queries no\.such\.table: there is no such"):
-        read_source(spark, "no.such.table", 10, "queries")
+        read_source(spark, "no.such.table", "queries")
 
 
 def test_one_file_at_a_time(tmp_path: Path, draw: Draw) -> None:
     path = draw(tmp_path / "a.png", 1)
     data = path.read_bytes()
-    good = inspect_one(str(path), None, float("nan"), 10**6, 10**6)
+
+    def look(*row: object, max_pixels: int = 10**6, max_bytes: int = 10**6) -> tuple[object, ...]:
+        return inspect_one(*row, max_pixels=max_pixels, max_bytes=max_bytes)  # type: ignore[arg-type]
+
+    good = look(str(path), None, float("nan"), None, None)
     assert good == (hashlib.sha256(data).hexdigest(), "PNG", 40, 30, len(data), None, None)
-    assert inspect_one("k", data, len(data), 10**6, 10**6) == good
-    large = inspect_one(str(path), None, float(len(data)), 10**6, 10)
+    assert look("k", data, len(data), None, None) == good
+    large = look(str(path), None, float(len(data)), None, None, max_bytes=10)
     assert (large[0], large[4], large[5]) == (None, len(data), "too_large")
-    bomb = inspect_one("k", data, len(data), 40 * 30 - 1, 10**6)
-    assert bomb[0] == good[0]
-    assert bomb[5] is not None
-    assert bomb[5] != "too_large"
+    assert look("k", data, None, None, None, max_bytes=10)[5] == "too_large"
+    bomb = look("k", data, len(data), None, None, max_pixels=40 * 30 - 1)
+    assert (bomb[0], bomb[5]) == (good[0], "too_many_pixels")
+    empty = look("/no/such/file", None, 0.0, None, None)
+    assert (empty[0], empty[5]) == (hashlib.sha256(b"").hexdigest(), "empty")
+    refused = look("/dev/zero", None, 5.0, "outside", "a link")
+    assert (refused[0], refused[4:]) == (None, (5, "outside", "a link"))

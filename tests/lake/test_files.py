@@ -1,4 +1,4 @@
-"""Finding files: every name that a disk can hold, once each. The walk needs no Spark; what Spark does comes last."""
+"""Finding and reading files through Spark: local ones, and those of another filesystem (a view of the same disk)."""
 
 from __future__ import annotations
 
@@ -6,124 +6,94 @@ import os
 from pathlib import Path
 
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
+from support.odd_tree import Draw, write_local, write_portable
 
-from imgsearch.errors import ImageError
-from imgsearch.lake.files import _walk, find_files, printable, read_local, with_content
-
-NAMES = [
-    "plain.jpg", "with space.jpg", "a+b.jpg", "100%.jpg", "a%20b.jpg", "_MG_1234.JPG", ".hidden.jpg", "ä ö.jpg",
-    "comma,quote'\".jpg", "[1].jpg", "{x}.jpg", "star*.jpg", "q?.jpg", "#1;2.jpg", "back\\slash.jpg", "new\nline.jpg",
-]  # fmt: skip
+from imgsearch.errors import UserError
+from imgsearch.lake import files as lake_files
+from imgsearch.lake.files import find_files, with_content, with_status
 
 
-def fill(folder: Path) -> set[str]:
-    for i, name in enumerate(NAMES):
-        place = folder if i % 2 else folder / "deep er" / "site=A"
-        place.mkdir(parents=True, exist_ok=True)
-        (place / name).write_bytes(name.encode())
-    return {str(p) for p in folder.rglob("*") if p.is_file()}
-
-
-def test_every_name_is_found_once(tmp_path: Path) -> None:
-    wanted = fill(tmp_path)
-    found = [name for name, _ in _walk(str(tmp_path))]
-    assert len(found) == len(NAMES)
-    assert set(found) == wanted
-
-
-def test_loops_of_links_end_and_a_linked_folder_is_entered_once(tmp_path: Path) -> None:
-    (tmp_path / "a" / "b").mkdir(parents=True)
-    (tmp_path / "a" / "b" / "one.jpg").write_bytes(b"1")
-    (tmp_path / "a" / "b" / "up").symlink_to(tmp_path / "a")
-    (tmp_path / "again").symlink_to(tmp_path / "a" / "b")
-    (tmp_path / "self").symlink_to(tmp_path / "self")
-    found = [name for name, _ in _walk(str(tmp_path))]
-    assert sum(name.endswith("one.jpg") for name in found) == 1
-    assert [name for name in found if name.endswith("/self")]  # a link to nothing is accounted for
-
-
-def test_a_dangling_link_is_a_row_and_unreadable(tmp_path: Path) -> None:
-    (tmp_path / "gone.jpg").symlink_to(tmp_path / "nowhere.jpg")
-    ((name, _),) = _walk(str(tmp_path))
-    with pytest.raises(ImageError) as caught:
-        read_local(name)
-    assert caught.value.reason == "unreadable"
-
-
-def test_a_name_that_is_no_utf8_is_a_row_and_unreadable(tmp_path: Path) -> None:
-    raw = os.fsencode(tmp_path) + b"/caf\xe9.jpg"
-    with open(raw, "wb") as file:
-        file.write(b"x")
-    ((name, stat),) = _walk(str(tmp_path))
-    assert name == f"{tmp_path}/caf\\xe9.jpg"
-    assert stat.st_size == 1
-    name.encode("utf-8")
-    with pytest.raises(ImageError):
-        read_local(name)
-
-
-def test_printable_leaves_good_names_alone() -> None:
-    assert printable("/a b/ä%.jpg") == "/a b/ä%.jpg"
-
-
-@pytest.mark.parametrize("prefix", ["", "file:", "file://"])
-def test_local_files_are_read_with_or_without_a_scheme(prefix: str, tmp_path: Path) -> None:
-    (tmp_path / "a b%.jpg").write_bytes(b"bytes")
-    assert read_local(f"{prefix}{tmp_path}/a b%.jpg") == b"bytes"
-
-
-def test_a_folder_is_no_file(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match="unreadable"):
-        read_local(str(tmp_path))
-
-
-def test_folder_file_and_glob(spark: SparkSession, tmp_path: Path) -> None:
-    wanted = fill(tmp_path / "in")
-    found = find_files(spark, str(tmp_path / "in"), 10**9)
-    assert found is not None
-    rows = found.files.toArrow().to_pylist()
-    assert {row["path"] for row in rows} == wanted
-    assert all(row["n_bytes"] == os.stat(row["path"]).st_size for row in rows)
-    assert all(abs(row["modified_at"].timestamp() - os.stat(row["path"]).st_mtime) < 1e-3 for row in rows)
-    one = find_files(spark, str(tmp_path / "in" / "with space.jpg"), 10**9)
-    assert one is not None
-    assert [r["path"] for r in one.files.collect()] == [str(tmp_path / "in" / "with space.jpg")]
-    literal = find_files(spark, str(tmp_path / "in" / "star*.jpg"), 10**9)  # a file of that very name
-    assert literal is not None
-    assert literal.files.count() == 1
-    globbed = find_files(spark, f"{tmp_path}/in/**", 10**9)  # folders and the files in them
-    assert globbed is not None
-    assert globbed.root == str(tmp_path / "in")
-    assert sorted(r["path"] for r in globbed.files.collect()) == sorted(wanted)
-    nothing = find_files(spark, f"{tmp_path}/in/*.tiff", 10**9)
-    assert nothing is None or nothing.files.count() == 0
-    assert find_files(spark, str(tmp_path / "no such"), 10**9) is None
-
-
-def test_files_that_spark_reads(spark: SparkSession, tmp_path: Path) -> None:
-    """A URI other than file: goes through Spark; here a view of the same disk."""
-    folder = tmp_path / "in"
-    (folder / "x=1").mkdir(parents=True)
-    for name in ("a b+c%.jpg", "x=1/d.jpg", "big.jpg"):
-        (folder / name).write_bytes(name.encode() * (100 if name == "big.jpg" else 1))
-    uri = f"viewfs://test{folder}"
-    hadoop = spark._jsc.hadoopConfiguration()
-    hadoop.set("fs.viewfs.mounttable.test.link./tmp", "file:///tmp")
-    if not str(folder).startswith("/tmp/"):
+@pytest.fixture
+def uri(spark: SparkSession, tmp_path: Path) -> str:
+    """``tmp_path`` as Hadoop's API sees it: ``viewfs`` is no scheme that the driver opens by itself."""
+    if not str(tmp_path).startswith("/tmp/"):
         pytest.skip("the temporary folder is not under /tmp")
-    found = find_files(spark, uri, 50)
+    spark._jsc.hadoopConfiguration().set("fs.viewfs.mounttable.test.link./tmp", "file:///tmp")
+    return f"viewfs://test{tmp_path}"
+
+
+def test_a_folder_in_pages(spark: SparkSession, tmp_path: Path, draw: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = write_local(tmp_path / "in", draw)
+    whole = find_files(spark, f"file://{tmp_path}/in")
+    assert whole is not None
+    assert (whole.name, whole.root, whole.is_folder) == (f"{tmp_path}/in", f"{tmp_path}/in", True)
+    rows = {os.path.relpath(r["path"], whole.root): r for r in whole.files.toArrow().to_pylist()}
+    assert set(rows) == set(expected)
+    assert whole.n_files == len(expected)
+    assert all(
+        abs(r["modified_at"].timestamp() - os.stat(r["path"]).st_mtime) < 1e-3 for r in rows.values() if not r["reason"]
+    )
+    monkeypatch.setattr(lake_files, "PAGE_ROWS", 10)
+    staged: list[int] = []
+
+    def stage(page: DataFrame) -> DataFrame:
+        staged.append(page.count())
+        page.write.parquet(f"{tmp_path}/page-{len(staged)}")
+        return spark.read.parquet(f"{tmp_path}/page-{len(staged)}")
+
+    paged = find_files(spark, str(tmp_path / "in"), stage=stage)
+    assert paged is not None
+    assert sum(staged) == len(expected)
+    assert max(staged) == 10
+    assert {r["path"] for r in paged.files.collect()} == {f"{tmp_path}/in/{name}" for name in expected}
+    assert find_files(spark, str(tmp_path / "no such")) is None
+
+
+def test_another_filesystem_lists_and_reads_the_same(spark: SparkSession, tmp_path: Path, uri: str, draw: Draw) -> None:
+    expected = set(write_portable(tmp_path / "in", draw)) - {"x.crc"}  # Hadoop's own local filesystem hides checksums
+    (tmp_path / "in" / "x.crc").unlink()
+    found = find_files(spark, f"{uri}/in")
     assert found is not None
-    rows = {row["path"].rsplit("/", 1)[1]: row for row in found.files.collect()}
-    assert set(rows) == {"a b+c%.jpg", "d.jpg", "big.jpg"}
-    assert rows["a b+c%.jpg"]["content"] == b"a b+c%.jpg"
-    assert rows["big.jpg"]["content"] is None
-    assert rows["big.jpg"]["n_bytes"] == 700
-    assert find_files(spark, uri + "/none", 50) is None
-    paths = [rows["a b+c%.jpg"]["path"], str(folder / "local.jpg"), uri + "/gone.jpg"]
-    frame = with_content(spark, spark.createDataFrame([(p,) for p in paths], "path string"))
-    assert {r["path"]: r["content"] for r in frame.collect()} == {
-        paths[0]: b"a b+c%.jpg",
-        paths[1]: None,
-        paths[2]: None,
-    }
+    assert (found.root, found.is_folder, found.n_files) == (f"{uri}/in", True, len(expected))
+    rows = {r["path"].removeprefix(f"{uri}/in/"): r for r in with_content(spark, found.files, 200_000).collect()}
+    assert set(rows) == expected
+    for name, row in rows.items():
+        data = (tmp_path / "in" / name).read_bytes()
+        assert row["n_bytes"] == len(data)
+        assert row["content"] == (data if 0 < len(data) <= 200_000 else None)
+        assert row["reason"] is None
+    assert find_files(spark, f"{uri}/none") is None
+    globbed = find_files(spark, f"{uri}/in/{{deep*,#*}}")
+    assert globbed is not None
+    assert (globbed.root, globbed.is_folder, globbed.n_files) == (f"{uri}/in", False, 2)
+    one = find_files(spark, f"{uri}/in/[1].png")
+    assert one is not None
+    assert (one.root, one.is_folder, one.n_files) == (f"{uri}/in", False, 1)
+
+
+def test_the_status_of_paths_costs_a_row_at_worst(spark: SparkSession, tmp_path: Path, uri: str) -> None:
+    (tmp_path / "a b%.jpg").write_bytes(b"abc")
+    os.mkfifo(tmp_path / "pipe.jpg")
+    paths = {
+        f"{tmp_path}/a b%.jpg": None, f"{uri}/a b%.jpg": None, f"{uri}/gone.jpg": "unreadable",
+        f"{tmp_path}/gone.jpg": "unreadable", f"{tmp_path}/pipe.jpg": "not_a_file", f"{uri}": "not_a_file",
+        "nofs://bucket/x.jpg": "unreadable", "http://127.0.0.1:1/x.jpg": "unreadable", "s3a:/": "unreadable",
+        "hdfs://127.0.0.1:1/x.jpg": "unreadable", "/dev/zero": "not_a_file", "/proc/self/environ": "not_a_file",
+    }  # fmt: skip
+    frame = spark.createDataFrame([(p,) for p in paths], "path string")
+    rows = {r["path"]: r for r in with_content(spark, with_status(spark, frame)).collect()}
+    assert {path: row["reason"] for path, row in rows.items()} == paths
+    for path, row in rows.items():
+        if row["reason"] is None:
+            assert (row["n_bytes"], row["content"]) == (3, b"abc" if path.startswith("viewfs") else None)
+        elif "://" in path:
+            assert row["detail"].startswith(path.split(":")[0] + ": ") or row["reason"] == "not_a_file"
+    nothing = with_content(spark, spark.createDataFrame([(f"{uri}/gone.jpg",)], "path string")).collect()
+    assert [r["content"] for r in nothing] == [None]
+
+
+def test_an_input_that_does_not_answer_is_one_line(spark: SparkSession) -> None:
+    for where, said in (("nofs://bucket/x", "no filesystem is configured"), ("http://127.0.0.1:1/", "the web is not")):
+        with pytest.raises(UserError, match=f"--input {where}: {where.split(':')[0]}: {said}"):
+            find_files(spark, where)
