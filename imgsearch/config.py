@@ -126,6 +126,7 @@ class LabelConfig:
         "CSV with 'label' and one of 'cluster_id', 'path', 'image_id' (or several)", metavar="FILE.csv"
     )
     min_confidence: float = option("abstain below this share of the vote", 0.5)
+    encoder: str | None = option("encoder_id or name, where the warehouse holds several (default: the latest)", None)
 
     def __post_init__(self) -> None:
         within("min_confidence", self.min_confidence, 0, 1)

@@ -39,7 +39,7 @@ WITH_SPARK = {
     "clusters": "cluster blocks rounds store layout drift_table numbers metadata thresholds",
     "retrieval": "search queries conditions join matches recall group_search searches expanding",
     "duplicates": "dedup near grouping",
-    "labels": "label evaluate calibrate image_names agreement retrieval_quality",
+    "labels": "label evaluate calibrate image_names names spreading agreement retrieval_quality",
     "report": "export star_schema",
     "upkeep": "drop status",
 }

@@ -2,107 +2,76 @@
 
 from __future__ import annotations
 
-import numpy as np
-import pyarrow as pa
-from pyspark.sql import SparkSession
+from functools import reduce
+
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from imgsearch.clusters.codebook import Codebook
+from imgsearch.clusters.layout import codebook
 from imgsearch.config import LabelConfig
-from imgsearch.errors import UserError
-from imgsearch.labels.names import ImageNames
-from imgsearch.labels.votes import ABSTAIN, ORIGINS, Named, spread
-from imgsearch.lake.csv_files import read_csv
+from imgsearch.labels.image_names import csv_frame
+from imgsearch.labels.names import Names, read_names
+from imgsearch.labels.spreading import ballots, votes
 from imgsearch.lake.runs import RunSummary, Stopwatch, finish
 from imgsearch.lake.store import TableStore
-from imgsearch.projections.spaces import vectors_of
-from imgsearch.tables import IMAGE_LABELS, IMAGES, MEMBERS
-from imgsearch.vectors import unpack
+from imgsearch.projections.spaces import current_projection, gallery_of
+from imgsearch.tables import IMAGE_LABELS, IMAGES
 
 
 def run(spark: SparkSession, config: LabelConfig) -> RunSummary:
     """Spread the names in ``config.labels`` and replace ``image_labels``: one row for each row of ``images``."""
     watch = Stopwatch()
     warehouse = TableStore.open(spark, config.warehouse)
-    images = warehouse.read(IMAGES).select("image_id", "path", "source").persist()
-    members = warehouse.read(MEMBERS)
-    vectors = vectors_of(warehouse, members.agg(F.max("projection_id")).collect()[0][0])
-    rows = read_csv(config.labels, "labels", ["label"])
-    names = ImageNames([tuple(r) for r in images.collect()])
-    joined = members.join(vectors, on=["image_id", "projection_id"]).select(
-        "image_id", "cluster_id", "score", "is_outlier", "vector"
-    )
-    table = joined.orderBy("image_id").toArrow()
-    ids = table.column("image_id").to_pylist()
-    clusters = table.column("cluster_id").to_numpy()
-    of_cluster, of_image = read_names(rows, config.labels, names, set(clusters.tolist()))
-    words = sorted(set(of_cluster.values()) | set(of_image.values()))
-    number = {word: i for i, word in enumerate(words)}
-    own = np.array([number[of_image[i]] if i in of_image else ABSTAIN for i in ids], np.int64)
-    cluster_labels = np.full(int(clusters.max()) + 1 if len(clusters) else 1, ABSTAIN, np.int64)
-    for cluster_id, word in of_cluster.items():
-        cluster_labels[cluster_id] = number[word]
-    matrix = unpack(table.column("vector"))
-    named = np.flatnonzero(own >= 0)
-    outlier = table.column("is_outlier").to_numpy(zero_copy_only=False).astype(bool)
-    result = spread(
-        matrix, clusters, own, Named(matrix[named], clusters[named], own[named]), cluster_labels, outlier,
-        scores=table.column("score").to_numpy(), min_confidence=config.min_confidence,
-    )  # fmt: skip
-    labelled = pa.table(
-        {
-            "image_id": ids,
-            "label": pa.array([words[i] if i >= 0 else None for i in result.labels], pa.string()),
-            "confidence": result.confidence,
-            "origin": [ORIGINS[i] for i in result.origins],
-        }
-    )
-    frame = images.select("image_id", "path").join(spark.createDataFrame(labelled), on="image_id", how="left")
-    frame = frame.withColumn("origin", F.coalesce("origin", F.lit("none")))
-    n = images.count()
-    warehouse.replace(IMAGE_LABELS, frame)
+    _, projection = current_projection(warehouse, config.encoder)
+    clusters = codebook(warehouse, projection.projection_id, "label")
+    rows = csv_frame(warehouse, config.labels, "labels", ["label"])
+    names = read_names(warehouse, rows, config.labels, clusters.cluster_ids.tolist())
+    spread_names = _spread(warehouse, projection.projection_id, clusters, names, config.min_confidence)
+    images = warehouse.read(IMAGES).select("image_id", "path")
+    warehouse.replace(IMAGE_LABELS, labelled(images, names.of_image, spread_names))
     written = warehouse.read(IMAGE_LABELS)
-    counts = {r["origin"]: r["count"] for r in written.groupBy("origin").count().collect()}
-    images.unpersist()
+    counts = {r["origin"]: r["count"] for r in written.groupBy("origin").count().collect()}  # a row an origin
+    n_images, n_names = images.count(), _n_names(names)
     return finish(
-        warehouse, "label", watch, rows_in=n, rows_out=sum(counts.values()),
-        details={"names": len(words), **{name: counts.get(name, 0) for name in ("person", "vote", "cluster", "none")}},
+        warehouse, "label", watch, rows_in=n_images, rows_out=sum(counts.values()),
+        details={"names": n_names, **{name: counts.get(name, 0) for name in ("person", "vote", "cluster", "none")}},
     )  # fmt: skip
 
 
-def read_names(
-    rows: list[dict[str, str]], file: str, names: ImageNames, clusters: set[int]
-) -> tuple[dict[int, str], dict[str, str]]:
-    """``cluster_id`` → name and ``image_id`` → name. Raises ``UserError`` for a row that names nothing there is."""
-    keys = [k for k in ("cluster_id", "image_id", "path") if k in rows[0]]
-    if not keys:
-        raise UserError(f"--labels {file}: has no column 'cluster_id', 'image_id' or 'path'; it has {list(rows[0])}")
-    of_cluster: dict[int, str] = {}
-    of_image: dict[str, str] = {}
-    for line, row in enumerate(rows, start=2):
-        if not row["label"]:
-            continue  # a list with names still to be filled in
-        cluster, image = row.get("cluster_id", ""), row.get("image_id") or row.get("path") or ""
-        if image:
-            image_id = names.find(image)
-            if image_id is None:
-                raise UserError(
-                    f"--labels {file} line {line}: no ingested image {image!r}; paths look like {names.some()!r}"
-                )
-            if of_image.setdefault(image_id, row["label"]) != row["label"]:
-                raise UserError(
-                    f"--labels {file} line {line}: {image!r} has two names, "
-                    f"{of_image[image_id]!r} and {row['label']!r}; keep one"
-                )
-        elif cluster:
-            if not cluster.isdigit() or int(cluster) not in clusters:
-                raise UserError(
-                    f"--labels {file} line {line}: there is no cluster {cluster!r}; "
-                    f"the table 'clusters' has {min(clusters)} to {max(clusters)}"
-                )
-            if of_cluster.setdefault(int(cluster), row["label"]) != row["label"]:
-                raise UserError(f"--labels {file} line {line}: cluster {cluster} has two names; keep one")
-        else:
-            raise UserError(f"--labels {file} line {line}: names neither a cluster nor an image; fill in one of {keys}")
-    if not of_cluster and not of_image:
-        raise UserError(f"--labels {file}: every 'label' is empty; write a name into at least one row")
-    return of_cluster, of_image
+def _spread(
+    warehouse: TableStore, projection_id: str, clusters: Codebook, names: Names, min_confidence: float
+) -> DataFrame:
+    """``spreading.VOTE`` rows of every vector that has a cluster."""
+    of_image = names.of_image.select("image_id")
+    named = gallery_of(
+        warehouse,
+        projection_id,
+        lambda rows: rows.where(F.col("cluster_id").isNotNull()).join(of_image, on="image_id", how="left_semi"),
+    )
+    named = warehouse.stage(named.join(names.of_image, on="image_id", how="inner"), "named")
+    parts = []
+    for share, ballot in ballots(named, clusters, names.of_cluster, min_confidence):
+        vectors = gallery_of(warehouse, projection_id, share.rows)
+        parts.append(warehouse.stage(votes(vectors, ballot), "votes"))
+    return reduce(DataFrame.unionByName, parts)
+
+
+def labelled(images: DataFrame, of_image: DataFrame, spread_names: DataFrame) -> DataFrame:
+    """``image_id``, ``path``, ``label``, ``confidence``, ``origin``: a person's own name before a spread one."""
+    own = of_image.select("image_id", F.col("label").alias("own"))
+    rows = images.select("image_id", "path").join(spread_names, on="image_id", how="left")
+    named = F.col("own").isNotNull()
+    return rows.join(own, on="image_id", how="left").select(
+        "image_id",
+        "path",
+        F.coalesce("own", "label").alias("label"),
+        F.when(named, F.lit(1.0)).otherwise(F.col("confidence")).cast("float").alias("confidence"),
+        F.when(named, F.lit("person")).otherwise(F.coalesce("origin", F.lit("none"))).alias("origin"),
+    )
+
+
+def _n_names(names: Names) -> int:
+    words = names.of_image.select("label").distinct()
+    own = names.of_image.sparkSession.createDataFrame([(w,) for w in set(names.of_cluster.values())], "label string")
+    return words.union(own).distinct().count()

@@ -1,10 +1,10 @@
 """Labels given by a person spread to the images nobody looked at, each with a confidence, or an abstention.
 
-An image's own name comes first; then the vote of the named images nearest to it in its cluster; then its cluster's
-name; else it has none. The vote is the weighted nearest-neighbour rule of Dudani, "The distance-weighted
-k-nearest-neighbor rule" (1976), with weights cosine⁸: the nearest decide. Confidence is a share of the votes times a
-likeness, so one distant image does not make a sure vote. On real sets with 3 to 30 % of the images named, that put the
-surer half of the votes right in 82 % of the cases, where cosine weights and the bare share had 77 %.
+An image's own name comes first (``label`` sees to that); then the vote of the named images nearest to it in its
+cluster; then its cluster's name; else it has none. The vote is the weighted nearest-neighbour rule of Dudani, "The
+distance-weighted k-nearest-neighbor rule" (1976), with weights cosine⁸: the nearest decide. Confidence is a share of
+the votes times a likeness, so one distant image does not make a sure vote. On real sets with 3 to 30 % of the images
+named, the surer half of the votes was right in 82 % of the cases; with cosine weights and the bare share in 77 %.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ class Named(NamedTuple):
     """Images with a person's name: ``vectors`` (m, dim) unit rows, ``cluster_ids`` (m,), ``labels`` (m,) ≥ 0."""
 
     vectors: Matrix
-    cluster_ids: NDArray[np.int32]
+    cluster_ids: NDArray[np.int64]
     labels: NDArray[np.int64]
 
 
 class Labels(NamedTuple):
     """``labels`` (n,) int64, −1 = abstained; ``confidence`` (n,) float32, 0..1; ``origins`` (n,) int8 into ``ORIGINS``.
 
-    Confidence is 1 for an own name. For a vote it is the winner's share of the weight times the greatest cosine to an
-    image that voted for it; for a cluster's name the share of names in the cluster that agree, its own counted as one,
-    times the cosine to the centroid if that is given; 0 where abstained.
+    Confidence of a vote is the winner's share of the weight times the greatest cosine to an image that voted for it;
+    of a cluster's name the share of names in the cluster that agree, its own counted as one, times the cosine to the
+    centroid if that is given; 0 where abstained.
     """
 
     labels: NDArray[np.int64]
@@ -50,49 +50,46 @@ class Labels(NamedTuple):
 
 
 def spread(
-    vectors: Matrix, cluster_ids: NDArray[np.int32], own_labels: NDArray[np.int64],
-    named: Named, cluster_labels: NDArray[np.int64],
+    vectors: Matrix, cluster_ids: NDArray[np.int64], named: Named, cluster_labels: dict[int, int],
     outlier: NDArray[np.bool_] | None = None, scores: NDArray[np.float32] | None = None,
     top_k: int = VOTERS, min_confidence: float = MIN_CONFIDENCE,
 ) -> Labels:  # fmt: skip
-    """Labels of a batch: ``vectors`` (n, dim) unit rows in ``cluster_ids`` (n,), ``own_labels`` (n,) or −1.
+    """Labels of a batch that nobody named itself: ``vectors`` (n, dim) unit rows in ``cluster_ids`` (n,).
 
-    ``cluster_labels`` (n_clusters,) or −1; ``scores`` (n,) cosines to the own centroid and ``outlier`` (n,) as in the
-    members' table. The ``top_k`` nearest named images of the same cluster vote; equal cosines in order of position in
-    ``named``, equal votes to the lower label. A vote below ``min_confidence`` gives way to the cluster's name. That is
-    taken unless the share of names that agree with it is below ``min_confidence``, or the image is an outlier.
+    ``cluster_labels``: label of each named cluster; ``scores`` (n,) cosines to the own centroid and ``outlier`` (n,) as
+    in the table ``members``. The ``top_k`` nearest named images of the same cluster vote; equal cosines in order of
+    position in ``named``, equal votes to the lower label. A vote below ``min_confidence`` gives way to the cluster's
+    name. That is used if at least ``min_confidence`` of the names in the cluster agree with it and the image is no
+    outlier.
 
     Raises ``ValueError`` for a negative label in ``named``, or arrays of unequal length.
     """
     n = len(vectors)
-    lengths = {len(each) for each in (cluster_ids, own_labels, scores, outlier) if each is not None}
+    lengths = {len(each) for each in (cluster_ids, scores, outlier) if each is not None}
     if lengths != {n} or len({len(values) for values in named}) != 1:
-        raise ValueError(f"{n} vectors with {sorted(lengths)} clusters, labels, scores or outlier marks")
+        raise ValueError(f"{n} vectors with {sorted(lengths)} clusters, scores or outlier marks")
     if (named.labels < 0).any():
         raise ValueError("a named image has a negative label")
-    labels = np.full(n, ABSTAIN, np.int64)
-    confidence = np.zeros(n, np.float32)
-    origins = np.zeros(n, np.int8)
-
-    def settle(rows: NDArray[np.int64], label: ArrayLike, sureness: ArrayLike, origin: str) -> None:
-        labels[rows], confidence[rows], origins[rows] = label, sureness, ORIGINS.index(origin)
-
-    own = np.flatnonzero(np.asarray(own_labels) >= 0)
-    settle(own, own_labels[own], 1.0, "person")
-    for cluster in np.unique(cluster_ids[labels == ABSTAIN]):
-        rows = np.flatnonzero((cluster_ids == cluster) & (labels == ABSTAIN))
-        peers = np.flatnonzero(named.cluster_ids == cluster)
+    result = Labels(np.full(n, ABSTAIN, np.int64), np.zeros(n, np.float32), np.zeros(n, np.int8))
+    for cluster in np.unique(cluster_ids):
+        rows, peers = np.flatnonzero(cluster_ids == cluster), np.flatnonzero(named.cluster_ids == cluster)
         if len(peers):
             winner, sureness = vote(vectors[rows] @ named.vectors[peers].T, named.labels[peers], top_k)
             sure = (winner >= 0) & (sureness >= min_confidence)
-            settle(rows[sure], winner[sure], sureness[sure], "vote")
-        name = int(cluster_labels[cluster])
+            _settle(result, rows[sure], winner[sure], sureness[sure], "vote")
+        name = cluster_labels.get(int(cluster), ABSTAIN)
         agreeing = (1 + (named.labels[peers] == name).sum()) / (1 + len(peers))
         if name >= 0 and agreeing >= min_confidence:
-            rows = rows[labels[rows] == ABSTAIN]
+            rows = rows[result.labels[rows] == ABSTAIN]
             rows = rows if outlier is None else rows[~outlier[rows]]
-            settle(rows, name, agreeing if scores is None else agreeing * np.clip(scores[rows], 0, 1), "cluster")
-    return Labels(labels, confidence, origins)
+            likeness = 1.0 if scores is None else np.clip(scores[rows], 0, 1)
+            _settle(result, rows, name, agreeing * likeness, "cluster")
+    return result
+
+
+def _settle(result: Labels, rows: NDArray[np.int64], label: ArrayLike, sureness: ArrayLike, origin: str) -> None:
+    result.labels[rows], result.confidence[rows] = label, sureness
+    result.origins[rows] = ORIGINS.index(origin)
 
 
 def vote(

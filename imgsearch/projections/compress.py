@@ -37,9 +37,7 @@ def run(spark: SparkSession, config: CompressConfig) -> RunSummary:
     watch = Stopwatch()
     warehouse = TableStore.open(spark, config.warehouse)
     encoder = known_encoder(warehouse, config.encoder)
-    embeddings = (
-        warehouse.read(EMBEDDINGS).where(F.col("encoder_id") == encoder.encoder_id).select("image_id", "embedding")
-    )
+    embeddings = warehouse.read(EMBEDDINGS).where(F.col("encoder_id") == encoder.encoder_id)
     total = embeddings.count()
     before = find_projection(warehouse, encoder.encoder_id)
     projection = _reusable(before, config, encoder.dim, total)
@@ -193,11 +191,10 @@ def _write_vectors(
 ) -> tuple[int, int]:
     """Vectors for the embeddings that have none in this projection. Returns how many were tried and how many failed."""
     projection_id = projection.projection_id
-    if is_new:
-        todo = embeddings
-    else:
-        have = warehouse.read_or_empty(VECTORS).where(F.col("projection_id") == projection_id).select("image_id")
-        todo = embeddings.join(have, on="image_id", how="left_anti")
+    todo = embeddings
+    if not is_new:
+        have = warehouse.read_or_empty(VECTORS).where(F.col("projection_id") == projection_id)
+        todo = without_vector(warehouse, embeddings, have)
     rows = compress(todo, projection, projection.storage).withColumn("projection_id", F.lit(projection_id)).persist()
     try:
         n, n_good = rows.agg(F.count("*"), F.count("vector")).collect()[0]
@@ -226,6 +223,21 @@ def _remove_outdated(warehouse: TableStore) -> None:
     outdated = ~F.col("projection_id").isin(*latest.values())
     if not warehouse.read(VECTORS).where(outdated).isEmpty():
         warehouse.delete(VECTORS, outdated)
+
+
+def without_vector(warehouse: TableStore, embeddings: DataFrame, vectors: DataFrame) -> DataFrame:
+    """The rows of ``embeddings`` whose ``image_id`` is not in ``vectors``, at the cost of the rows that come back.
+
+    Ids are compared first. Then only embeddings are read that are no older than the oldest of the new ones: Delta knows
+    the least and greatest ``embedded_at`` of each file and skips the others.
+    """
+    new = embeddings.select("image_id", "embedded_at").join(vectors.select("image_id"), on="image_id", how="left_anti")
+    new = warehouse.stage(new, "new-ids")  # its size is then known: a few ids go to the rows, and the rows stay
+    micros = F.unix_micros("embedded_at")
+    oldest, n_undated = new.agg(F.min(micros), F.count_if(micros.isNull())).collect()[0]  # one row
+    if oldest is not None and not n_undated:
+        embeddings = embeddings.where(F.col("embedded_at") >= F.timestamp_micros(F.lit(oldest)))
+    return embeddings.join(new.select("image_id"), on="image_id", how="left_semi")
 
 
 def _loss(embeddings: DataFrame, total: int, projection: Projection) -> dict[str, object]:
