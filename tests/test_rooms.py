@@ -35,7 +35,7 @@ WITH_SPARK = {
     "progress runs waiting shared",
     "images": "ingest sources",
     "projections": "compress projecting spaces",
-    "encoders": "embed udf",
+    "encoders": "embed slices udf",
     "clusters": "cluster blocks rounds store layout drift_table numbers metadata thresholds",
     "retrieval": "search queries conditions join matches recall group_search searches expanding",
     "duplicates": "dedup near grouping",
