@@ -82,7 +82,7 @@ def _embed_new(work: Work, n_images: int, slice_images: int) -> Counts:
                 numbers.append(number)
                 busy += 1
         if busy == len(numbers) > 0:
-            print("embed: waiting for another run that embeds the same images", file=sys.stderr, flush=True)
+            print("waiting for another run that embeds the same images", file=sys.stderr, flush=True)
         if busy >= len(numbers) > 0:
             time.sleep(POLL_SECONDS)
     return counts

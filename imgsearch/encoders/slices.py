@@ -110,17 +110,18 @@ def embed_slice(work: Work, images: DataFrame, n_images: int, retried: bool = Fa
                 raise
             rest = images.join(_requests(staged), on="image_id", how="left_anti")
             staged.add(_embedded(work, rest, n_images, replace(limits, apart=True)))
-        return _commit(work, staged.read(STAGED_SCHEMA), retried)
+        return _commit(work, staged.read(STAGED_SCHEMA))
 
 
 def commit_left_over(work: Work) -> Counts:
     """Commit the embeddings that stopped runs had staged, of images that are wanted still, and remove them there."""
     counts = Counts()
-    for staged in work.warehouse.left_over(work.staging_name):
-        wanted = unseen(work.warehouse, work.encoder.encoder_id).select("image_id")
-        rows = staged.read(STAGED_SCHEMA).where(F.col("reason").isNull())
-        counts = counts.plus(_commit(work, rows.join(wanted, on="image_id", how="left_semi"), False))
-        staged.remove()
+    with work.warehouse.turn(f"{work.staging_name}-left-over") as is_ours:
+        for staged in work.warehouse.left_over(work.staging_name) if is_ours else ():
+            wanted = unseen(work.warehouse, work.encoder.encoder_id).select("image_id")
+            rows = staged.read(STAGED_SCHEMA, left_over=True).where(F.col("reason").isNull())
+            counts = counts.plus(_commit(work, rows.join(wanted, on="image_id", how="left_semi")))
+            staged.remove()
     return counts
 
 
@@ -144,7 +145,7 @@ def _embedded(work: Work, images: DataFrame, n_images: int, limits: DecodeLimits
     )
 
 
-def _commit(work: Work, staged: DataFrame, retried: bool) -> Counts:
+def _commit(work: Work, staged: DataFrame) -> Counts:
     """Commit staged rows to ``embeddings``, ``vectors`` and ``quarantine``, each image once."""
     answers = staged.select("path", "requested_id", "reason", "detail").dropDuplicates(["requested_id"])
     n, n_bad = answers.agg(F.count("*"), F.count("reason")).collect()[0]
@@ -155,11 +156,9 @@ def _commit(work: Work, staged: DataFrame, retried: bool) -> Counts:
         if work.projection is not None:  # an image that got no vector here is left to compress, which says why
             current = F.col("projection_id") == work.projection.value.projection_id
             work.warehouse.insert_new(VECTORS, good.where(F.col("vector").isNotNull() & current))
-    if n_bad or retried:
-        rows = answers.where(F.col("reason").isNotNull()).select("path", "requested_id", "reason", "detail")
-        if retried:
-            rows = rows.unionByName(_mended(work, answers))
-        columns = rows.select(
+    if n_bad or work.warehouse.exists(QUARANTINE):
+        bad = answers.where(F.col("reason").isNotNull())
+        columns = bad.unionByName(_mended(work, answers, bad)).select(
             "path", F.col("requested_id").alias("image_id"), F.lit("embed").alias("stage"),
             encoder_id.alias("encoder_id"), "reason", "detail", F.current_timestamp().alias("quarantined_at"),
         )  # fmt: skip
@@ -167,14 +166,14 @@ def _commit(work: Work, staged: DataFrame, retried: bool) -> Counts:
     return Counts(n - n_bad, n_bad)
 
 
-def _mended(work: Work, answers: DataFrame) -> DataFrame:
-    """The quarantine's rows, without a reason, of images that are good now, whatever path they were refused at."""
-    good = answers.where(F.col("reason").isNull()).select(F.col("requested_id").alias("image_id"))
-    rows = refused(work.warehouse, work.encoder.encoder_id).join(good, on="image_id", how="left_semi")
-    nothing = F.lit(None).cast("string")
-    return rows.select(
-        "path", F.col("image_id").alias("requested_id"), nothing.alias("reason"), nothing.alias("detail")
-    )
+def _mended(work: Work, answers: DataFrame, bad: DataFrame) -> DataFrame:
+    """The quarantine's rows, without a reason, of images and of paths that are good now: they leave it."""
+    good = answers.where(F.col("reason").isNull()).select(F.col("path").alias("_path"), "requested_id")
+    is_mended = (F.col("image_id") == F.col("requested_id")) | (F.col("path") == F.col("_path"))
+    rows = refused(work.warehouse, work.encoder.encoder_id).join(F.broadcast(good), on=is_mended, how="left_semi")
+    rows = rows.join(bad.select("path"), on="path", how="left_anti")
+    nothing = {name: F.lit(None).cast("string") for name in ("reason", "detail")}
+    return rows.select("path", F.col("image_id").alias("requested_id")).withColumns(nothing)
 
 
 def n_tasks(spark: SparkSession, n_images: int) -> int:

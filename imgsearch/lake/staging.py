@@ -45,9 +45,15 @@ class StagedRows:
         writer = frame.write.mode("append").option("mapreduce.fileoutputcommitter.algorithm.version", "2")
         writer.parquet(self.path)
 
-    def read(self, schema: T.StructType) -> DataFrame:
-        """What is there. A row may be doubled where a task was run twice."""
-        return self.spark.read.schema(schema).parquet(self.path)
+    def read(self, schema: T.StructType, left_over: bool = False) -> DataFrame:
+        """What is there. A row may be doubled where a task was run twice.
+
+        ``left_over``: by a run that is gone; a file that was not written whole is no fault.
+        """
+        if not any(name.endswith(".parquet") for name in shared_folder(self.spark, self.path).names()):
+            return self.spark.createDataFrame([], schema)
+        reader = self.spark.read.schema(schema).option("ignoreCorruptFiles", str(left_over).lower())
+        return reader.parquet(self.path)
 
     def remove(self) -> None:
         """Remove the files."""
