@@ -7,7 +7,7 @@ costs the tasks that were running: the next run commits what the others had stag
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 from pyspark import Broadcast
 from pyspark.sql import DataFrame, SparkSession
@@ -27,9 +27,15 @@ from imgsearch.projections.projection import Projection
 from imgsearch.tables import EMBEDDINGS, IMAGES, QUARANTINE, VECTORS
 
 TASK_IMAGES = 512  # starting a task costs some 80 ms, an image 5 to 15
+_TYPES = {"string": T.StringType(), "binary": T.BinaryType(), "float": T.FloatType()}
 #: A staged row: an image that was asked for (``requested_id``), what its file gave, and by which projection.
-STAGED_SCHEMA = cast(
-    T.StructType, T.StructType.fromDDL(f"path string, requested_id string, {EMBEDDED}, projection_id string")
+STAGED_SCHEMA = T.StructType(
+    [
+        T.StructField(name, _TYPES[kind])
+        for name, kind in map(
+            str.split, f"path string, requested_id string, {EMBEDDED}, projection_id string".split(", ")
+        )
+    ]
 )
 #: Reasons that another try may mend: their images are tried again by each run, each in a process of its own.
 TRANSIENT_REASONS = ("unreadable", "changed", "timeout", "out_of_memory", "killed_worker")
