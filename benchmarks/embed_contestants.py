@@ -43,7 +43,7 @@ def spark_udf(cores: int) -> Run:
     """
     from pyspark.sql import functions as F
 
-    from imgsearch.encoders.embed import n_tasks
+    from imgsearch.encoders.slices import n_tasks
     from imgsearch.encoders.udf import broadcast_graph, embed
     from imgsearch.lake.session import build_session
 

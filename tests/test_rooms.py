@@ -35,7 +35,7 @@ WITH_SPARK = {
     "remote_files batches memory mllib progress runs waiting shared",
     "images": "ingest sources source_tables inspection changes",
     "projections": "compress projecting spaces",
-    "encoders": "embed udf",
+    "encoders": "embed slices udf",
     "clusters": "cluster blocks rounds store layout drift_table numbers metadata thresholds",
     "retrieval": "search queries conditions join matches recall group_search searches expanding",
     "duplicates": "dedup near grouping",

@@ -17,6 +17,7 @@ from imgsearch.encoders.runtime import BATCH, Runtime
 from imgsearch.errors import ImageError
 from imgsearch.images.decode import DecodeLimits, decode
 from imgsearch.images.quality import quality_batch
+from imgsearch.lake.isolation import OUT_OF_MEMORY
 from imgsearch.vectors import Matrix
 
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # left to itself a decoder takes every core; here tasks share them
@@ -55,6 +56,8 @@ def embed_files(
             return decode(source(), size, limits, preprocessing.resample, preprocessing.fit, preprocessing.resize_to)
         except ImageError as e:
             return e
+        except MemoryError:
+            return ImageError(OUT_OF_MEMORY, "it does not fit into the worker's memory")
 
     decoded = _in_order(pixels_of, iter(sources), n_threads)
     embeddings: list[Matrix] = []

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,8 @@ from imgsearch.encoders.runtime import Runtime, load_runtime
 from imgsearch.errors import ImageError
 from imgsearch.images.decode import DecodeLimits
 from imgsearch.lake.cache import cached_graph
-from imgsearch.lake.files import read_local
+from imgsearch.lake.local_files import read_local
+from imgsearch.lake.lost_workers import is_retry
 from imgsearch.lake.progress import Progress
 from imgsearch.lake.worker import keep
 from imgsearch.projections.projection import Projection
@@ -47,6 +49,12 @@ def embed(
 
     ``embedding`` is null where the image could not be used; ``reason`` and ``detail`` then say why. ``vector`` is null
     there, without a ``projection``, and where an embedding has no direction left in it.
+
+    A file can end the worker that decodes it (a codec that crashes, memory). A task that Spark tries again, and every
+    task with ``limits.apart``, therefore decodes each image in a child process (``lake/isolation.py``): the culprit
+    becomes a row with the reason ``killed_worker`` and the others are embedded. That takes one more attempt at some
+    5 ms more an image, and names the image at once; to halve a task of 512 until the culprit is alone would take nine
+    attempts, each with a worker to lose. Nothing is spent on tasks that are well.
     """
     n_threads = int(images.sparkSession.sparkContext.getConf().get("spark.task.cpus", "1"))
     udf = embed_udf(
@@ -76,10 +84,10 @@ def embed_udf(
 
     def embed_batches(batches: Iterator[tuple[pd.Series, pd.Series]]) -> Iterator[pd.DataFrame]:
         runtime = worker_runtime(encoder, graph, n_threads)
+        reduced = projection.value if projection else None
+        bounds = replace(limits, apart=limits.apart or is_retry())
         for paths, contents in batches:
-            frame = embed_batch(
-                paths, contents, runtime, encoder, limits, n_threads, projection.value if projection else None
-            )
+            frame = embed_batch(paths, contents, runtime, encoder, bounds, n_threads, reduced)
             if done is not None and bad is not None:
                 done.add(len(frame))
                 bad.add(int(frame["reason"].notna().sum()))
@@ -126,7 +134,7 @@ def embed_batch(
 
     def source(i: int, path: str, content: bytes | None) -> Callable[[], bytes]:
         def read() -> bytes:
-            data = content if content is not None else read_local(path)
+            data = content if content is not None else read_local(path, limits.memory)
             digests[i] = hashlib.sha256(data).hexdigest()
             return data
 
@@ -160,12 +168,13 @@ def augment_udf(
 
     def augment(batches: Iterator[tuple[pd.Series, pd.Series]]) -> Iterator[pd.Series]:
         runtime = worker_runtime(encoder, graph, 1)
+        bounds = replace(limits, apart=limits.apart or is_retry())
         for paths, contents in batches:
             packed: list[bytes | None] = []
             for path, content in zip(paths, contents, strict=True):
                 try:
-                    data = content if content is not None else read_local(path)
-                    mean = embed_variants(data, ways, runtime, encoder.preprocessing, limits)
+                    data = content if content is not None else read_local(path, limits.memory)
+                    mean = embed_variants(data, ways, runtime, encoder.preprocessing, bounds)
                     packed.append(pack(mean[None])[0].as_py() if mean.any() else None)
                 except ImageError:  # the plain embedding of the same file says why, in its own row
                     packed.append(None)

@@ -85,7 +85,8 @@ def decode(
     format = sniff(content)
     fp = DeadlineFile(content, request.limits.seconds)
     with _image_errors(content, format):
-        if format == "WEBP" and _apart(check_canvas(fp.getvalue(), request.limits)):
+        before_opening = format == "WEBP" and _apart(check_canvas(fp.getvalue(), request.limits))
+        if before_opening or request.limits.apart:
             return _in_child(fp, format, request, lambda: _pixels(_opened(fp, format, request), fp))
         picture = _opened(fp, format, request)
         if _apart(picture.cost):

@@ -72,12 +72,14 @@ class DecodeLimits:
 
     ``max_pixels`` and ``memory`` (bytes beside what the worker holds: decoder, pixels and the file itself) are asked of
     the header; ``seconds`` is CPU time of the decode. Where a worker has ``memory`` to spare, every accepted image
-    decodes; the network and 640 MiB are within the 1 GB that docs/deployment.md asks for.
+    decodes; the network and 640 MiB are within the 1 GB that docs/deployment.md asks for. ``apart``: every image is
+    decoded in a child process, so that one which crashes its decoder is an ``ImageError('killed_worker')``.
     """
 
     max_pixels: int = 200_000_000
     seconds: float = 20.0
     memory: int = 640 << 20
+    apart: bool = False
 
 
 class DeadlineFile(io.BytesIO):

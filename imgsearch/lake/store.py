@@ -17,10 +17,10 @@ from pyspark.sql import types as T
 
 from imgsearch.errors import UserError
 from imgsearch.lake.commits import commit
-from imgsearch.lake.leases import leased
+from imgsearch.lake.leases import give_back, leased, take
 from imgsearch.lake.merges import merge_into, new_or_changed
 from imgsearch.lake.shared_files import local_path, shared_folder
-from imgsearch.lake.staging import LEASES, Staging
+from imgsearch.lake.staging import KEPT, LEASES, StagedRows, Staging
 from imgsearch.places import CATALOG_NAME, absolute
 from imgsearch.tables import TableSpec
 
@@ -194,6 +194,37 @@ class TableStore:
             yield rows
         finally:
             self._stages().remove(folder)
+
+    @contextmanager
+    def kept(self, name: str) -> Iterator[StagedRows]:
+        """A place for costly rows, which the next run goes on with (``left_over``) if this one is stopped.
+
+        Its files are removed when the block ends well.
+        """
+        rows = self._stages().rows(KEPT + name)
+        try:
+            yield rows
+        except BaseException:
+            self._stages().leave()
+            raise
+        rows.remove()
+
+    def left_over(self, name: str) -> list[StagedRows]:
+        """What stopped runs left of ``kept`` rows with this name; whoever has committed them removes them."""
+        return self._stages().left_over(name)
+
+    @contextmanager
+    def turn(self, name: str) -> Iterator[bool]:
+        """Whether this run may do the work called ``name``, alone, while the block runs; false while another does."""
+        try:
+            lease = take(shared_folder(self.spark, f"{self.folder()}/{LEASES}"), name, name)
+        except UserError:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            give_back(lease, forget=True)
 
     @contextmanager
     def lease(self, name: str, work: str | None = None, wait_seconds: float = 0.0) -> Iterator[None]:

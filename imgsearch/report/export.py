@@ -18,9 +18,11 @@ from pyspark.sql import functions as F
 from imgsearch.clusters.store import with_rank
 from imgsearch.config import ExportConfig
 from imgsearch.errors import UserError
+from imgsearch.images.decode import DecodeLimits
 from imgsearch.images.sources import with_bytes
 from imgsearch.lake.batches import sample_rows
 from imgsearch.lake.files import read_local
+from imgsearch.lake.lost_workers import is_retry
 from imgsearch.lake.remote_files import leave_folder
 from imgsearch.lake.runs import RunSummary, Stopwatch, finish
 from imgsearch.lake.store import TableStore
@@ -141,14 +143,14 @@ def thumbnails(images: DataFrame) -> DataFrame:
     """``image_id``, ``path`` and ``content`` (or null) → ``image_id`` and ``thumbnail``, JPEG bytes or null."""
 
     def shrink(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        limits = DecodeLimits(apart=is_retry())
         for batch in batches:
             small = []
-            for image_id, path, content in zip(
-                *(batch.column(c) for c in ("image_id", "path", "content")), strict=True
-            ):
+            columns = (batch.column(name) for name in ("image_id", "path", "content"))
+            for image_id, path, content in zip(*columns, strict=True):
                 try:
                     data = content.as_py() if content.is_valid else read_local(path.as_py())
-                    small.append(thumbnail_of(image_id.as_py(), data))
+                    small.append(thumbnail_of(image_id.as_py(), data, limits))
                 except Exception:  # a picture of a picture is never worth a failed export
                     small.append(None)
             yield pa.RecordBatch.from_arrays(

@@ -36,14 +36,14 @@ def thumbnail(content: bytes, size: int = 160, limits: DecodeLimits | None = Non
     return out.getvalue()
 
 
-def thumbnail_of(image_id: str, content: bytes) -> bytes | None:
+def thumbnail_of(image_id: str, content: bytes, limits: DecodeLimits | None = None) -> bytes | None:
     """The thumbnail of an image, if ``content`` is that image still: its sha-256 is ``image_id``.
 
     An ``image_id`` that is no sha-256 (of a query that came as a vector) says nothing about the bytes.
     """
     if SHA256.fullmatch(image_id) and hashlib.sha256(content).hexdigest() != image_id:
         return None
-    return thumbnail(content)
+    return thumbnail(content, limits=limits)
 
 
 def _fitted(width: int, height: int, size: int) -> tuple[int, int]:

@@ -13,7 +13,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from imgsearch.config import EmbedConfig, IngestConfig
-from imgsearch.encoders import embed, udf
+from imgsearch.encoders import embed, slices, udf
 from imgsearch.encoders.encoder import resolve
 from imgsearch.encoders.export import export_graph
 from imgsearch.encoders.runtime import load_runtime
@@ -129,20 +129,20 @@ def test_a_stopped_run_goes_on_where_it_was(
     w = str(tmp_path / "w")
     ingest.run(spark, IngestConfig(input=str(tmp_path / "in"), warehouse=w))
     config = EmbedConfig(warehouse=w, encoder=tiny, slice_images=3)
-    whole, calls = embed._embed_slice, []
+    whole, calls = embed.embed_slice, []
 
-    def stopping(*args: object) -> tuple[int, int]:
+    def stopping(*args: object) -> slices.Counts:
         calls.append(1)
         if len(calls) == 3:
             raise KeyboardInterrupt
         return whole(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(embed, "_embed_slice", stopping)
+    monkeypatch.setattr(embed, "embed_slice", stopping)
     with pytest.raises(KeyboardInterrupt):
         embed.run(spark, config)
     warehouse = TableStore.open(spark, w)
     before = set(embeddings(warehouse)["image_id"])
-    monkeypatch.setattr(embed, "_embed_slice", whole)
+    monkeypatch.setattr(embed, "embed_slice", whole)
     rest = embed.run(spark, config)
     assert 0 < len(before) < 9
     assert rest.rows_out == 9 - len(before)

@@ -1,0 +1,189 @@
+"""One slice of the images to embed: computed into the staging task by task, then committed.
+
+An executor that is lost costs its tasks, a worker that a file kills costs one attempt more, and a driver that is lost
+costs the tasks that were running: the next run commits what the others had staged (``commit_left_over``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from pyspark import Broadcast
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from imgsearch.encoders.encoder import Encoder
+from imgsearch.encoders.udf import EMBEDDED, embed
+from imgsearch.images.decode import DecodeLimits
+from imgsearch.images.sources import with_bytes
+from imgsearch.lake.lost_workers import was_lost
+from imgsearch.lake.progress import Progress
+from imgsearch.lake.session import n_slots
+from imgsearch.lake.staging import StagedRows
+from imgsearch.lake.store import TableStore
+from imgsearch.projections.projection import Projection
+from imgsearch.tables import EMBEDDINGS, IMAGES, QUARANTINE, VECTORS
+
+TASK_IMAGES = 512  # starting a task costs some 80 ms, an image 5 to 15
+_TYPES = {"string": T.StringType(), "binary": T.BinaryType(), "float": T.FloatType()}
+#: A staged row: an image that was asked for (``requested_id``), what its file gave, and by which projection.
+STAGED_SCHEMA = T.StructType(
+    [
+        T.StructField(name, _TYPES[kind])
+        for name, kind in map(
+            str.split, f"path string, requested_id string, {EMBEDDED}, projection_id string".split(", ")
+        )
+    ]
+)
+#: Reasons that another try may mend: their images are tried again by each run, each in a process of its own.
+TRANSIENT_REASONS = ("unreadable", "changed", "timeout", "out_of_memory", "killed_worker")
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is the same for every slice of a run."""
+
+    warehouse: TableStore
+    encoder: Encoder
+    graph: Broadcast[bytes]
+    projection: Broadcast[Projection] | None
+    limits: DecodeLimits
+    progress: Progress | None = None
+
+    @property
+    def staging_name(self) -> str:
+        """What this encoder's rows are staged under."""
+        return f"embed-{self.encoder.encoder_id}"
+
+
+class Counts(NamedTuple):
+    """Images embedded and images quarantined."""
+
+    good: int = 0
+    bad: int = 0
+
+    def plus(self, other: Counts) -> Counts:
+        """Both together."""
+        return Counts(self.good + other.good, self.bad + other.bad)
+
+
+def unseen(warehouse: TableStore, encoder_id: str) -> DataFrame:
+    """Distinct images (``image_id``, one ``path``) that this encoder has neither embedded nor refused."""
+    images = warehouse.read(IMAGES).groupBy("image_id").agg(F.min("path").alias("path"))
+    seen = _embedded_ids(warehouse, encoder_id).union(refused(warehouse, encoder_id).select("image_id"))
+    return images.join(seen, on="image_id", how="left_anti")
+
+
+def to_retry(warehouse: TableStore, encoder_id: str) -> DataFrame:
+    """Distinct images that this encoder has refused, but for a reason that another try may mend.
+
+    ``path`` is one that was not refused, where an image has such a one.
+    """
+    rows = refused(warehouse, encoder_id)
+    transient = F.col("reason").isin(*TRANSIENT_REASONS)
+    tried = rows.where(transient).select("image_id", "path", F.lit(1).alias("_tried")).dropDuplicates()
+    paths = warehouse.read(IMAGES).select("image_id", "path").join(tried, on=["image_id", "path"], how="left")
+    untried_first = F.min(F.struct(F.coalesce("_tried", F.lit(0)).alias("_tried"), "path")).alias("_first")
+    images = paths.groupBy("image_id").agg(untried_first).select("image_id", F.col("_first.path").alias("path"))
+    images = images.join(tried.select("image_id"), on="image_id", how="left_semi")
+    images = images.join(rows.where(~transient).select("image_id"), on="image_id", how="left_anti")
+    return images.join(_embedded_ids(warehouse, encoder_id), on="image_id", how="left_anti")
+
+
+def _embedded_ids(warehouse: TableStore, encoder_id: str) -> DataFrame:
+    return warehouse.read_or_empty(EMBEDDINGS).where(F.col("encoder_id") == encoder_id).select("image_id")
+
+
+def refused(warehouse: TableStore, encoder_id: str) -> DataFrame:
+    """The rows of ``quarantine`` that this encoder's earlier runs wrote."""
+    return warehouse.read_or_empty(QUARANTINE).where((F.col("stage") == "embed") & (F.col("encoder_id") == encoder_id))
+
+
+def embed_slice(work: Work, images: DataFrame, n_images: int, retried: bool = False) -> Counts:
+    """Embed ``images`` (``image_id``, ``path``) and commit them.
+
+    ``retried``: they were refused before for a reason that may have passed. Each is decoded in a process of its own,
+    since some may have killed a worker, and those that are good now leave the quarantine.
+    """
+    limits = replace(work.limits, apart=work.limits.apart or retried)
+    with work.warehouse.kept(work.staging_name) as staged:
+        try:
+            staged.add(_embedded(work, images, n_images, limits))
+        except Exception as error:
+            if not was_lost(error):
+                raise
+            rest = images.join(_requests(staged), on="image_id", how="left_anti")
+            staged.add(_embedded(work, rest, n_images, replace(limits, apart=True)))
+        return _commit(work, staged.read(STAGED_SCHEMA))
+
+
+def commit_left_over(work: Work) -> Counts:
+    """Commit the embeddings that stopped runs had staged, of images that are wanted still, and remove them there."""
+    counts = Counts()
+    with work.warehouse.turn(f"{work.staging_name}-left-over") as is_ours:
+        for staged in work.warehouse.left_over(work.staging_name) if is_ours else ():
+            wanted = unseen(work.warehouse, work.encoder.encoder_id).select("image_id")
+            rows = staged.read(STAGED_SCHEMA, left_over=True).where(F.col("reason").isNull())
+            counts = counts.plus(_commit(work, rows.join(wanted, on="image_id", how="left_semi")))
+            staged.remove()
+    return counts
+
+
+def _requests(staged: StagedRows) -> DataFrame:
+    return staged.read(STAGED_SCHEMA).select(F.col("requested_id").alias("image_id"))
+
+
+def _embedded(work: Work, images: DataFrame, n_images: int, limits: DecodeLimits) -> DataFrame:
+    """Images → rows of ``STAGED_SCHEMA``."""
+    tasks = n_tasks(work.warehouse.spark, n_images)
+    files = with_bytes(work.warehouse, images).withColumnRenamed("image_id", "requested_id").repartition(tasks)
+    changed = F.col("reason").isNull() & (F.col("image_id") != F.col("requested_id"))
+    said = "the file is not the one that was ingested; ingest it again"
+    projection_id = None if work.projection is None else work.projection.value.projection_id
+    return (
+        embed(files, work.encoder, work.graph, limits, work.progress, work.projection)
+        .withColumn("detail", F.when(changed, said).otherwise(F.col("detail")))
+        .withColumn("reason", F.when(changed, "changed").otherwise(F.col("reason")))
+        .withColumn("projection_id", F.lit(projection_id).cast("string"))
+        .select(*STAGED_SCHEMA.names)
+    )
+
+
+def _commit(work: Work, staged: DataFrame) -> Counts:
+    """Commit staged rows to ``embeddings``, ``vectors`` and ``quarantine``, each image once."""
+    answers = staged.select("path", "requested_id", "reason", "detail").dropDuplicates(["requested_id"])
+    n, n_bad = answers.agg(F.count("*"), F.count("reason")).collect()[0]
+    encoder_id = F.lit(work.encoder.encoder_id)
+    if n > n_bad:
+        good = staged.where(F.col("reason").isNull()).withColumn("encoder_id", encoder_id)
+        work.warehouse.insert_new(EMBEDDINGS, good.withColumn("embedded_at", F.current_timestamp()))
+        if work.projection is not None:  # an image that got no vector here is left to compress, which says why
+            current = F.col("projection_id") == work.projection.value.projection_id
+            work.warehouse.insert_new(VECTORS, good.where(F.col("vector").isNotNull() & current))
+    if n_bad or work.warehouse.exists(QUARANTINE):
+        bad = answers.where(F.col("reason").isNotNull())
+        columns = bad.unionByName(_mended(work, answers, bad)).select(
+            "path", F.col("requested_id").alias("image_id"), F.lit("embed").alias("stage"),
+            encoder_id.alias("encoder_id"), "reason", "detail", F.current_timestamp().alias("quarantined_at"),
+        )  # fmt: skip
+        work.warehouse.merge(QUARANTINE, columns, delete=F.col("s.reason").isNull())
+    return Counts(n - n_bad, n_bad)
+
+
+def _mended(work: Work, answers: DataFrame, bad: DataFrame) -> DataFrame:
+    """The quarantine's rows, without a reason, of images and of paths that are good now: they leave it."""
+    good = answers.where(F.col("reason").isNull()).select(F.col("path").alias("_path"), "requested_id")
+    is_mended = (F.col("image_id") == F.col("requested_id")) | (F.col("path") == F.col("_path"))
+    rows = refused(work.warehouse, work.encoder.encoder_id).join(F.broadcast(good), on=is_mended, how="left_semi")
+    rows = rows.join(bad.select("path"), on="path", how="left_anti")
+    nothing = {name: F.lit(None).cast("string") for name in ("reason", "detail")}
+    return rows.select("path", F.col("image_id").alias("requested_id")).withColumns(nothing)
+
+
+def n_tasks(spark: SparkSession, n_images: int) -> int:
+    """Tasks for a slice: whole rounds of the slots there are, two at least, of about ``TASK_IMAGES`` images a task."""
+    slots = n_slots(spark)
+    rounds = max(2, round(n_images / (TASK_IMAGES * slots)))
+    return max(1, min(n_images, rounds * slots))
