@@ -29,7 +29,8 @@ JOB_FILES = {
 }  # fmt: skip
 #: Files that may import Spark (marked * in LAYOUT.md).
 WITH_SPARK = {
-    "lake": "lost_workers session store commits merges shared_files staging files batches memory mllib progress runs",
+    "lake": "session store rows commits merges staging shared_files files lost_workers batches memory mllib progress"
+    " runs",
     "images": "ingest sources",
     "projections": "compress projecting spaces",
     "encoders": "embed udf",
