@@ -6,19 +6,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
 
 from delta.tables import DeltaTable
 from py4j.protocol import Py4JError
 from pyspark.errors import AnalysisException, ParseException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql import types as T
 
 from imgsearch.errors import UserError
 from imgsearch.lake.commits import commit
 from imgsearch.lake.leases import give_back, leased, take
 from imgsearch.lake.merges import merge_into, new_or_changed
+from imgsearch.lake.rows import empty, struct, typed
 from imgsearch.lake.shared_files import local_path, shared_folder
 from imgsearch.lake.staging import KEPT, LEASES, StagedRows, Staging
 from imgsearch.places import CATALOG_NAME, absolute
@@ -325,32 +324,6 @@ def _user_columns(spec: TableSpec) -> Iterator[None]:
         raise UserError(
             f"table '{spec.name}' cannot take these columns: {reason}; rename or cast the column in the input"
         ) from e
-
-
-def typed(spec: TableSpec, frame: DataFrame) -> DataFrame:
-    """Rows as the spec says them: its types (Arrow and SQL both widen them), its order, its comments.
-
-    A column that may be null and that the frame lacks is null; one that the table lacks (an older one) is added.
-    """
-    given = set(frame.columns)
-    ours = [
-        (F.col(f.name) if f.name in given or not f.nullable else F.lit(None))
-        .cast(f.dataType)
-        .alias(f.name, metadata=f.metadata)
-        for f in struct(spec.ddl)
-    ]
-    extra = [F.col(f"`{c}`") for c in frame.columns if spec.open and c not in spec.columns]
-    return frame.select(*ours, *extra)
-
-
-def empty(spark: SparkSession, spec: TableSpec) -> DataFrame:
-    """No rows, with the spec's columns."""
-    return spark.createDataFrame([], struct(spec.schema))
-
-
-def struct(ddl: str) -> T.StructType:
-    """A table's DDL as Spark's type."""
-    return cast(T.StructType, T.StructType.fromDDL(ddl))
 
 
 def read_any(spark: SparkSession, where: str) -> DataFrame | None:

@@ -16,8 +16,9 @@ from imgsearch.clusters.layout import codebook
 from imgsearch.config import SearchConfig
 from imgsearch.errors import LAUNCHER, UserError
 from imgsearch.lake.csv_files import write_file
+from imgsearch.lake.rows import typed
 from imgsearch.lake.runs import RunSummary, Stopwatch, finish
-from imgsearch.lake.store import TableStore, typed
+from imgsearch.lake.store import TableStore
 from imgsearch.projections.projection import Projection
 from imgsearch.projections.spaces import current_projection, gallery_of
 from imgsearch.retrieval.conditions import images_where, known_column

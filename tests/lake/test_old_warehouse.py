@@ -30,7 +30,8 @@ from imgsearch.duplicates import dedup
 from imgsearch.encoders import embed
 from imgsearch.images import ingest
 from imgsearch.labels import calibrate, evaluate, label
-from imgsearch.lake.store import TableStore, struct
+from imgsearch.lake.rows import struct
+from imgsearch.lake.store import TableStore
 from imgsearch.projections import compress
 from imgsearch.report import export
 from imgsearch.retrieval import search
