@@ -15,7 +15,6 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
-from imgsearch.clusters.store import with_rank
 from imgsearch.config import ExportConfig
 from imgsearch.errors import UserError
 from imgsearch.images.decode import DecodeLimits
@@ -30,41 +29,38 @@ from imgsearch.places import SCHEME, absolute
 from imgsearch.projections.spaces import current_projection, vectors_of
 from imgsearch.report.data import MAX_CLUSTERS, MAX_QUERIES, OUTLIERS_PER_CLUSTER, PER_CLUSTER
 from imgsearch.report.page import ReportData, write_report
+from imgsearch.report.star_schema import flat_tables
 from imgsearch.report.thumbnails import thumbnail_of
 from imgsearch.report.tsne import tsne_map
 from imgsearch.tables import (
     CLUSTER_CURVE,
-    CLUSTERS,
-    EMBEDDINGS,
-    IMAGE_LABELS,
-    IMAGES,
-    MATCHES,
     MEMBERS,
-    METRICS,
-    QUARANTINE,
-    RUNS,
 )
 from imgsearch.vectors import unpack
 
-QUALITY = ("sharpness", "brightness", "contrast", "entropy")
 MARKER = ".imgsearch-export"
 AT_ONCE = 4  # tables written side by side
+ROWS_A_FILE = 1_000_000  # of a table as Parquet
+MAX_FOLDERS, MAX_RUNS, MAX_METRICS = 50, 500, 500  # rows that the page gets
 
 
 def run(spark: SparkSession, config: ExportConfig) -> RunSummary:
     """Write ``config.output``: ``delta/``, ``parquet/``, ``report/index.html``; an earlier export there is replaced."""
     watch = Stopwatch()
     warehouse = TableStore.open(spark, config.warehouse)
-    known, projection = current_projection(warehouse, None)
+    encoder, projection = current_projection(warehouse, config.encoder)
     out = absolute(config.output)
     _refuse_foreign(out, config.output)
     points = _map(warehouse, projection.projection_id, config.map_points)
-    flat = flat_tables(warehouse, known.encoder_id, projection.projection_id, spark.createDataFrame(points))
+    flat = flat_tables(
+        warehouse, encoder.encoder_id, projection.projection_id, spark.createDataFrame(points), config.search_id
+    )
     tables = {name: frame.persist() for name, frame in flat.items()}  # written twice, read by the page
     try:
         with ThreadPoolExecutor(AT_ONCE) as pool:  # most of a small table's time is Spark's own, between its tasks
             list(pool.map(lambda name: _write_table(tables[name], name, out), tables))
-        data = _report_data(warehouse, tables, points, f"{known.name} ({known.encoder_id})", projection.projection_id)
+        made_by = f"{encoder.name} ({encoder.encoder_id})"
+        data = _report_data(warehouse, tables, points, made_by, projection.projection_id)
     finally:
         for frame in tables.values():
             frame.unpersist()
@@ -75,68 +71,8 @@ def run(spark: SparkSession, config: ExportConfig) -> RunSummary:
 
 def _write_table(frame: DataFrame, name: str, out: str) -> None:
     frame.write.format("delta").mode("overwrite").option("overwriteSchema", "true").save(f"{out}/delta/{name}")
-    frame.coalesce(1).write.mode("overwrite").parquet(f"{out}/parquet/{name}")
-
-
-def flat_tables(warehouse: TableStore, encoder_id: str, projection_id: str, points: DataFrame) -> dict[str, DataFrame]:
-    """The star schema: ``dim_image``, ``dim_cluster``, ``fact_member``, ``fact_match`` and what stands beside them.
-
-    ``dim_image`` has one row per content (its first path, ``n_paths`` in all); ``image_path`` has every path.
-    """
-    images = warehouse.read(IMAGES)
-    quality = warehouse.read(EMBEDDINGS).where(F.col("encoder_id") == encoder_id).select("image_id", *QUALITY)
-    own = F.col("projection_id") == projection_id
-    members = with_rank(warehouse.read_or_empty(MEMBERS).where(own)).drop("projection_id", "codebook_id")
-    labels = warehouse.read_or_empty(IMAGE_LABELS)
-    first = Window.partitionBy("image_id").orderBy("path")
-    one = images.withColumns(
-        {"_n": F.row_number().over(first), "n_paths": F.count("*").over(Window.partitionBy("image_id"))}
-    ).where("_n = 1")
-    label = labels.select(
-        "image_id", "label", F.col("confidence").alias("label_confidence"), F.col("origin").alias("label_origin")
-    )
-    dim_image = (
-        one.drop("_n")
-        .join(quality, on="image_id", how="left")
-        .join(
-            members.select("image_id", "cluster_id", F.col("score").alias("cluster_score"), "is_outlier"),
-            on="image_id",
-            how="left",
-        )
-        .join(label.dropDuplicates(["image_id"]), on="image_id", how="left")
-        .join(
-            points.select("image_id", F.col("x").alias("map_x"), F.col("y").alias("map_y")), on="image_id", how="left"
-        )
-    )
-    # a cluster is called what most of its labelled members are called
-    votes = (
-        members.join(label.dropDuplicates(["image_id"]), on="image_id")
-        .where("label IS NOT NULL")
-        .groupBy("cluster_id", "label")
-        .count()
-    )
-    names = (
-        votes.groupBy("cluster_id")
-        .agg(F.max(F.struct("count", "label")).alias("top"), F.sum("count").alias("all"))
-        .select(
-            "cluster_id", F.col("top.label").alias("label"), (F.col("top.count") / F.col("all")).alias("label_share")
-        )
-    )
-    clusters = warehouse.read_or_empty(CLUSTERS).where(own).drop("centroid", "projection_id", "codebook_id")
-    dim_cluster = clusters.withColumn("metadata", F.to_json("metadata")).join(names, on="cluster_id", how="left")
-    runs = warehouse.read_or_empty(RUNS)
-    return {
-        "dim_image": dim_image,
-        "dim_cluster": dim_cluster,
-        "image_path": images.select(
-            "image_id", "path", "source", *(c for c in images.columns if c not in IMAGES.columns)
-        ),
-        "fact_member": members,
-        "fact_match": warehouse.read_or_empty(MATCHES),
-        "quarantine": warehouse.read_or_empty(QUARANTINE),
-        "metrics": warehouse.read_or_empty(METRICS),
-        "runs": runs.withColumns({c: F.to_json(c) for c in ("versions_read", "versions_written", "details")}),
-    }
+    n_files = max(1, frame.count() // ROWS_A_FILE)
+    frame.coalesce(n_files).write.mode("overwrite").parquet(f"{out}/parquet/{name}")
 
 
 def thumbnails(images: DataFrame) -> DataFrame:
@@ -222,14 +158,14 @@ def _report_data(
         curve=_pandas(warehouse.read_or_empty(CLUSTER_CURVE).where(F.col("projection_id") == projection)),
         map=points.to_pandas(),
         matches=found,
-        metrics=_pandas(tables["metrics"]),
-        runs=_pandas(tables["runs"].drop("versions_read", "versions_written", "details").orderBy("started_at")),
+        metrics=_pandas(tables["metrics"].limit(MAX_METRICS)),
+        runs=_pandas(_latest_runs(tables["runs"])),
         n_images_total=int(everything["n"].sum()),
         n_distinct_total=int(everything["distinct"].sum()),
         n_quarantined_total=int(reasons["n"].sum()),
         n_clusters_total=len(clusters),
         formats=breakdown("format", 3),
-        folders=breakdown("folder", 5).head(50),
+        folders=breakdown("folder", 5),
         sizes=breakdown("longer_side", 6).sort_values("longer_side"),
         reasons=reasons,
         created_at=datetime.now(UTC),
@@ -237,15 +173,22 @@ def _report_data(
 
 
 def _totals(images: DataFrame, folder: str) -> pd.DataFrame:
-    """Paths (``n``) and contents (``distinct``) by format (level 3), folder (5), longer side (6) and in all (7)."""
+    """Paths (``n``) and contents (``distinct``) by format (level 3), folder (5, the largest), longer side (6) and in
+    all (7)."""
     power = F.pow(F.lit(2), F.floor(F.log2(F.greatest("width", "height")))).cast("int")
     sized = images.select("format", F.col(folder).alias("folder"), power.alias("longer_side"), "n_paths")
     sets = [[F.col("format")], [F.col("folder")], [F.col("longer_side")], []]
-    return _pandas(
-        sized.groupingSets(sets, "format", "folder", "longer_side").agg(
-            F.grouping_id().cast("int").alias("level"), F.sum("n_paths").alias("n"), F.count("*").alias("distinct")
-        )
+    counts = sized.groupingSets(sets, "format", "folder", "longer_side").agg(
+        F.grouping_id().cast("int").alias("level"), F.sum("n_paths").alias("n"), F.count("*").alias("distinct")
     )
+    largest = Window.partitionBy("level").orderBy(F.desc("n"), "folder")
+    place = F.when(F.col("level") == 5, F.row_number().over(largest)).otherwise(1)
+    return _pandas(counts.withColumn("_place", place).where(F.col("_place") <= MAX_FOLDERS).drop("_place"))
+
+
+def _latest_runs(runs: DataFrame) -> DataFrame:
+    latest = runs.orderBy(F.desc("started_at")).limit(MAX_RUNS)
+    return latest.drop("versions_read", "versions_written", "details").orderBy("started_at")
 
 
 def _shown_members(members: DataFrame, clusters: list[int]) -> DataFrame:

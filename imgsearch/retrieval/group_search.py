@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
@@ -37,15 +38,20 @@ def first_depth(grouping: Grouping, size: int) -> int:
 
 
 def search_groups(
-    find: Callable[[Ids, int], DataFrame], n_queries: int, images: DataFrame, grouping: Grouping, size: int
+    find: Callable[[Ids, int], DataFrame],
+    n_queries: int,
+    images: DataFrame,
+    grouping: Grouping,
+    size: int,
+    stage: Callable[[DataFrame, str], DataFrame],
 ) -> tuple[DataFrame, int]:
     """The columns of ``SUPPORT``, and how many queries were ranked by their ``MAX_DEPTH`` best images only.
 
     ``find(rows, depth)``: the ``depth`` best images of the queries ``rows``, as ``join.search`` gives them but with
     ``query_row`` counted in ``rows``. ``images``: ``image_id`` and the column to group by; an image found under several
     paths votes for the group of each. Searches deeper for those queries whose ranking unseen images could change.
+    ``stage``: computes a frame once. The driver sees the numbers of those queries.
     """
-    spark = images.sparkSession
     named = images.select("image_id", F.col(f"`{grouping.column}`").cast("string").alias("group_value")).distinct()
     named = named.where(F.col("group_value").isNotNull())
     sizes = named.groupBy("group_value").agg(F.count("*").alias("size"))
@@ -53,19 +59,17 @@ def search_groups(
     members = members.select("image_key", "group_value", "size").persist()
     try:
         rows, depth = np.arange(n_queries), first_depth(grouping, size)
-        parts: list[pa.Table] = []
+        parts: list[DataFrame] = []
         while True:
-            ranked = rank(find(rows, depth), members, grouping, depth, size).toArrow()
-            final = np.asarray(ranked.column("is_open")) == 0
+            ranked = stage(rank(find(rows, depth), members, grouping, depth, size), "ranked")
+            still = ranked.where("is_open").select("query_row").distinct().toArrow().column(0).to_numpy()
             last = depth >= min(size, MAX_DEPTH)
-            kept = ranked if last else ranked.filter(pa.array(final))
-            parts.append(_renumbered(kept, rows))
-            open_rows = np.unique(np.asarray(ranked.column("query_row"))[~final])
-            if last or not len(open_rows):
+            parts.append(_renumbered(ranked if last else ranked.where("NOT is_open"), rows))
+            if last or not len(still):
                 break
-            rows, depth = rows[open_rows], min(size, MAX_DEPTH, depth * 4)
-        n_cut = len(open_rows) if last and depth < size else 0
-        return spark.createDataFrame(pa.concat_tables(parts).drop_columns("is_open")), n_cut
+            rows, depth = rows[np.sort(still)], min(size, MAX_DEPTH, depth * 4)
+        n_cut = len(still) if last and depth < size else 0
+        return reduce(DataFrame.unionByName, parts).drop("is_open"), n_cut
     finally:
         members.unpersist()
 
@@ -113,7 +117,9 @@ def rank_part(top_k: int, best: int) -> Callable[[pa.Table], pa.Table]:
     return rank_all
 
 
-def _renumbered(table: pa.Table, rows: Ids) -> pa.Table:
+def _renumbered(ranked: DataFrame, rows: Ids) -> DataFrame:
     """``query_row`` counted in all queries again."""
-    numbers = rows[table.column("query_row").to_numpy()].astype(np.int32)
-    return table.set_column(table.schema.get_field_index("query_row"), "query_row", pa.array(numbers))
+    numbers = pa.table({"query_row": np.arange(len(rows), dtype=np.int32), "_all": rows.astype(np.int32)})
+    frame = F.broadcast(ranked.sparkSession.createDataFrame(numbers))
+    joined = ranked.join(frame, on="query_row", how="inner")
+    return joined.withColumn("query_row", F.col("_all")).drop("_all")

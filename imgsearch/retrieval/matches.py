@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -53,7 +51,9 @@ def find(
         vectors, gallery, top_k,
         own=asked.own if exclude_self else None, min_score=NO_SCORE if min_score is None else min_score,
     )  # fmt: skip
-    named = gallery.groupBy(image_key("image_id").alias("image_key")).agg(sole_id().alias("image_id"))
+    keyed = gallery.select("image_id", image_key("image_id").alias("image_key"))
+    some = keyed.join(found.select("image_key").distinct(), on="image_key", how="left_semi")
+    named = some.groupBy("image_key").agg(sole_id().alias("image_id"))
     return (
         found.join(F.broadcast(_numbered(spark, asked)), on="query_row", how="inner")
         .join(named, on="image_key", how="inner")
@@ -84,8 +84,9 @@ def named_groups(support: DataFrame, asked: Asked, images: DataFrame, column: st
 
 def _named(found: DataFrame, asked: Asked, images: DataFrame) -> DataFrame:
     spark = found.sparkSession
-    paths = images.groupBy(image_key("image_id").alias("image_key"))
-    named = paths.agg(sole_id().alias("image_id"), F.min("path").alias("path"))
+    keyed = images.withColumn("image_key", image_key("image_id"))
+    some = keyed.join(found.select("image_key").distinct(), on="image_key", how="left_semi")
+    named = some.groupBy("image_key").agg(sole_id().alias("image_id"), F.min("path").alias("path"))
     return found.join(F.broadcast(_numbered(spark, asked)), on="query_row", how="inner").join(
         named, on="image_key", how="inner"
     )

@@ -72,7 +72,7 @@ def _from_images(
     spark: SparkSession, warehouse: TableStore, known: KnownEncoder, projection: Projection, config: SearchConfig
 ) -> Asked:
     encoder = same_encoder(known)
-    source, holds_content = read_source(spark, config.queries, "queries")
+    source, holds_content = read_source(spark, config.queries, "queries", with_folders=False)
     files = source.files if holds_content else with_content(spark, source.files, MAX_BYTES)
     files = files.select(F.coalesce("path", F.lit("a row of the table")).alias("path"), "content")
     graph = broadcast_graph(spark, encoder)
@@ -188,7 +188,8 @@ def _from_ids(warehouse: TableStore, projection: Projection, config: SearchConfi
         gallery = gallery_of(
             warehouse, projection.projection_id, lambda v: v.join(F.broadcast(ids), "image_id", "left_semi")
         )
-        paths = warehouse.read(IMAGES).groupBy("image_id").agg(F.min("path").alias("path"))
+        files = warehouse.read(IMAGES).join(F.broadcast(ids), on="image_id", how="left_semi")
+        paths = files.groupBy("image_id").agg(F.min("path").alias("path"))
         named = gallery.join(paths, on="image_id", how="left").select("image_id", "path", "vector")
         table = named.orderBy("image_id").toArrow()
         if not table.num_rows:

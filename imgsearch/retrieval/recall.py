@@ -7,8 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -23,7 +21,10 @@ from imgsearch.vectors import Ids, Matrix
 
 
 class Search(NamedTuple):
-    """One search with all that was asked of it. ``gallery``: ``image_id``, ``cluster_id``, ``vector``; narrowed."""
+    """One search with all that was asked of it. ``gallery``: ``image_id``, ``cluster_id``, ``vector``; narrowed.
+
+    ``nearest``: (n_queries, nprobe) int64, the clusters that each query probes; ``None``: all.
+    """
 
     queries: Matrix
     own: Ids | None
@@ -32,21 +33,27 @@ class Search(NamedTuple):
     top_k: int
     min_score: float
     book: Codebook | None = None
-    nprobe: int | None = None
+    nearest: Ids | None = None
 
-    def pruned(self) -> bool:
-        """Whether clusters are left out."""
-        return self.book is not None and self.nprobe is not None
+    def probing(self, nprobe: int | None) -> Search:
+        """The same search of the ``nprobe`` nearest clusters of each query; ``None``: of all."""
+        if nprobe is None or self.book is None:
+            return self._replace(nearest=None)
+        nearest = nearest_clusters(self.queries, self.book.centroids, self.book.cluster_ids, nprobe)
+        return self._replace(nearest=nearest)
+
+    @property
+    def nprobe(self) -> int | None:
+        """Clusters that a query probes."""
+        return None if self.nearest is None else int(self.nearest.shape[1])
 
     def find(self, rows: Ids | None = None, top_k: int | None = None, exact: bool = False) -> DataFrame:
         """``join.search`` for the queries ``rows`` (all if not given); ``query_row`` counts in ``rows``."""
-        queries = self.queries if rows is None else self.queries[rows]
-        own = self.own if self.own is None or rows is None else self.own[rows]
-        nearest = None
-        if not exact and self.book is not None and self.nprobe is not None:
-            nearest = nearest_clusters(queries, self.book.centroids, self.book.cluster_ids, self.nprobe)
+        some = slice(None) if rows is None else rows
+        own = None if self.own is None else self.own[some]
+        nearest = None if exact or self.nearest is None else self.nearest[some]
         cut = min(top_k or self.top_k, self.size)
-        return search(queries, self.gallery, cut, own=own, min_score=self.min_score, nearest=nearest)
+        return search(self.queries[some], self.gallery, cut, own=own, min_score=self.min_score, nearest=nearest)
 
 
 class Check(NamedTuple):
@@ -60,15 +67,15 @@ class Check(NamedTuple):
     seconds: float
 
     @classmethod
-    def of(cls, wanted: Search, config: SearchConfig) -> Check | None:
+    def of(cls, request: Search, config: SearchConfig) -> Check | None:
         """Answer the sample; ``None`` where none was asked for."""
-        n = min(config.check_queries, len(wanted.queries))
+        n = min(config.check_queries, len(request.queries))
         if n == 0:
             return None
         start = time.monotonic()
-        rows = np.random.default_rng(0).permutation(len(wanted.queries))[:n]
-        truth = wanted.find(rows, exact=True).toArrow()
-        return cls(wanted, rows, 0 if config.recall is None or n < 2 else n // 2, truth, time.monotonic() - start)
+        rows = np.random.default_rng(0).permutation(len(request.queries))[:n]
+        truth = request.find(rows, exact=True).toArrow()
+        return cls(request, rows, 0 if config.recall is None or n < 2 else n // 2, truth, time.monotonic() - start)
 
     @property
     def measured(self) -> Ids:

@@ -3,44 +3,95 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from imgsearch.clusters.codebook import Codebook
 from imgsearch.clusters.layout import codebook
 from imgsearch.config import SearchConfig
 from imgsearch.errors import LAUNCHER, UserError
-from imgsearch.lake.csv_files import write_file
+from imgsearch.lake.batches import streamed
+from imgsearch.lake.csv_files import write_batches
 from imgsearch.lake.rows import typed
 from imgsearch.lake.runs import RunSummary, Stopwatch, finish
 from imgsearch.lake.store import TableStore
 from imgsearch.projections.projection import Projection
 from imgsearch.projections.spaces import current_projection, gallery_of
 from imgsearch.retrieval.conditions import images_where, known_column
-from imgsearch.retrieval.expansion import expand
+from imgsearch.retrieval.expanding import expanded
 from imgsearch.retrieval.group_search import Grouping, search_groups
-from imgsearch.retrieval.join import NO_SCORE, image_key, visited
+from imgsearch.retrieval.join import NO_SCORE, visited
 from imgsearch.retrieval.matches import named_groups, named_matches
-from imgsearch.retrieval.probes import RECALL_METRIC, nearest_clusters
-from imgsearch.retrieval.queries import read_queries
+from imgsearch.retrieval.probes import RECALL_METRIC
+from imgsearch.retrieval.queries import Asked, read_queries
 from imgsearch.retrieval.recall import Check, Search
+from imgsearch.retrieval.searches import Answered, new_search_id, record_search, write_answers
 from imgsearch.tables import CALIBRATIONS, EMBEDDINGS, GROUP_MATCHES, IMAGES, MATCHES, METRICS, VECTORS
-from imgsearch.vectors import Matrix, unpack
 
 #: How long a search waits for another one that is writing its tables.
 WAIT_SECONDS = 300.0
 
 
+class Scope(NamedTuple):
+    """What is searched: ``images`` (those for which ``--where`` holds), their vectors as ``gallery``, ``size`` of them;
+    the ``codebook`` where clusters are probed, and the column to ``group_by``."""
+
+    images: DataFrame
+    gallery: DataFrame
+    size: int
+    codebook: Codebook | None
+    group_by: str | None
+
+
+class Told(NamedTuple):
+    """What is said of a search."""
+
+    details: dict[str, object]
+    notes: list[str]
+
+
 def run(spark: SparkSession, config: SearchConfig) -> RunSummary:
-    """Search for ``config.queries`` and replace ``matches`` by what was found (``group_matches`` too, if asked)."""
+    """Search for ``config.queries`` and add what was found to ``matches`` (and ``group_matches``)."""
     watch = Stopwatch()
     warehouse = TableStore.open(spark, config.warehouse)
-    known, projection = current_projection(warehouse, config.encoder)
+    encoder, projection = current_projection(warehouse, config.encoder)
+    scope = _scope(warehouse, projection, config)
+    queries = read_queries(spark, warehouse, encoder, projection, config)
+    search_id = new_search_id(config, watch.started_at)
+    told = Told({"search_id": search_id, "gallery": scope.size, "top_k": config.top_k}, [])
+    search, check = plan(scope, queries, warehouse, projection, config)
+    matches = search.find().persist()
+    recall = _say_recall(warehouse, projection, search, check, matches, config, told)
+    named = named_matches(matches, queries, scope.images, _threshold(warehouse, projection)).persist()
+    result = named
+    if scope.group_by is not None:
+        result = _grouped(warehouse, search, scope, queries, config, told)
+    n_matches = named.count()
+    answered = Answered(
+        len(queries.ids), n_matches, scope.size, encoder.encoder_id, projection.projection_id, search.nprobe, recall
+    )
+    with warehouse.lease("search", wait_seconds=WAIT_SECONDS):
+        if scope.group_by is not None:
+            write_answers(warehouse, GROUP_MATCHES, result, search_id)
+        write_answers(warehouse, MATCHES, named, search_id)
+        _write_recall(warehouse, config.top_k, recall)
+        record_search(warehouse, search_id, watch, config, answered)
+    _write_output(result, config, told)
+    _say_without_vector(warehouse, projection, config, told)
+    for frame in (named, matches):
+        frame.unpersist()
+    return finish(
+        warehouse, "search", watch, rows_in=queries.rows_in, rows_out=len(queries.ids),
+        quarantined=queries.rows_in - len(queries.ids), details=told.details | {"matches": n_matches},
+        notes=tuple(told.notes),
+    )  # fmt: skip
+
+
+def _scope(warehouse: TableStore, projection: Projection, config: SearchConfig) -> Scope:
+    """Everything that the settings say of the gallery, checked before queries are read. Raises ``UserError``."""
     images = warehouse.read(IMAGES)
     group_by = known_column(images, "group_by", config.group_by) if config.group_by is not None else None
     images = images if config.where is None else images_where(images, config.where)
@@ -52,96 +103,85 @@ def run(spark: SparkSession, config: SearchConfig) -> RunSummary:
             raise UserError.option(
                 "nprobe", config.nprobe, f"there are {len(book.cluster_ids)} clusters; ask for fewer"
             )
-    asked = read_queries(spark, warehouse, known, projection, config)
-    n_queries = len(asked.ids)
-    details: dict[str, object] = {"gallery": size, "top_k": config.top_k}
-    notes: list[str] = []
-    wanted = Search(
-        asked.vectors, asked.own if config.exclude_self else None, gallery, size, config.top_k,
-        NO_SCORE if config.min_score is None else config.min_score, book, config.nprobe,
+    return Scope(images, gallery, size, book, group_by)
+
+
+def plan(
+    scope: Scope, queries: Asked, warehouse: TableStore, projection: Projection, config: SearchConfig
+) -> tuple[Search, Check | None]:
+    """The search as it is run: queries expanded, clusters to probe chosen; and the check of its recall."""
+    search = Search(
+        queries.vectors, queries.own if config.exclude_self else None, scope.gallery, scope.size, config.top_k,
+        NO_SCORE if config.min_score is None else config.min_score, scope.codebook,
     )  # fmt: skip
     if config.expand:
-        wanted = wanted._replace(nprobe=config.nprobe or (len(book.cluster_ids) if book else None))
-        wanted = wanted._replace(queries=expanded(wanted, config.expand), nprobe=config.nprobe)
-    checked = Check.of(wanted, config) if book is not None else None
-    if checked is not None and config.recall is not None:
-        wanted = wanted._replace(nprobe=checked.nprobe_for(warehouse, projection, config.recall))
-    found = wanted.find().persist()
-    try:
-        matches = named_matches(found, asked, images, _threshold(warehouse, projection)).persist()
-        metrics = []
-        if checked is not None and wanted.pruned():
-            metrics = [(RECALL_METRIC, config.top_k, checked.recall(found))]
-            details |= {"nprobe": wanted.nprobe, "clusters": len(book.cluster_ids) if book else 0}
-            details |= _files_read(warehouse, projection, wanted) | {"checked_queries": len(checked.measured)}
-            details |= {RECALL_METRIC: f"{metrics[0][2]:.4f}", "check_seconds": f"{checked.seconds:.1f}"}
-            if config.recall is not None and metrics[0][2] < config.recall:
-                notes.append(
-                    f"measured {RECALL_METRIC} {metrics[0][2]:.4f} is below --recall {config.recall}; ask for more"
+        near = search.probing(config.nprobe).find(top_k=config.expand)
+        moved = expanded(search.queries, near, scope.gallery, config.expand)
+        search = search._replace(queries=moved)
+    check = Check.of(search, config) if scope.codebook is not None else None
+    nprobe = config.nprobe
+    if check is not None and config.recall is not None:
+        nprobe = check.nprobe_for(warehouse, projection, config.recall)
+    return search.probing(nprobe), check
+
+
+def _say_recall(
+    warehouse: TableStore, projection: Projection, search: Search, check: Check | None, matches: DataFrame,
+    config: SearchConfig, told: Told,
+) -> float | None:  # fmt: skip
+    """Measure what probing few clusters lost, and how much it left unread; the measured recall."""
+    recall: float | None = None
+    if search.nearest is not None and search.book is not None:
+        vectors = warehouse.read(VECTORS).where(F.col("projection_id") == projection.projection_id)
+        read, every = (len(rows.inputFiles()) for rows in (visited(vectors, search.nearest), vectors))
+        told.details.update(nprobe=search.nprobe, clusters=len(search.book.cluster_ids))
+        told.details["files_read"] = f"{read} of {every}"
+        if check is not None:
+            recall = check.recall(matches)
+            told.details.update({"checked_queries": len(check.measured), RECALL_METRIC: f"{recall:.4f}"})
+            told.details["check_seconds"] = f"{check.seconds:.1f}"
+            if config.recall is not None and recall < config.recall:
+                told.notes.append(
+                    f"measured {RECALL_METRIC} {recall:.4f} is below --recall {config.recall}; ask for more"
                 )
-        elif wanted.pruned():
-            details |= {"nprobe": wanted.nprobe, **_files_read(warehouse, projection, wanted)}
-        result = matches
-        if group_by is not None:
-            grouping = Grouping(group_by, config.top_k, config.group_best)
-            support, n_cut = search_groups(
-                lambda rows, depth: wanted.find(rows, depth), n_queries, images, grouping, size
-            )
-            result = typed(GROUP_MATCHES, named_groups(support, asked, images, group_by)).persist()
-            details |= {"group_by": group_by, "groups": result.select("group_value").distinct().count()}
-            if n_cut:
-                notes.append(f"{n_cut:,} queries were ranked by their 10,000 best images only")
-        _write(warehouse, matches, None if group_by is None else result, metrics)
-        n_matches = matches.count()
-        if config.output is not None:
-            order = [c for c in ("query_path", "query_id", "rank", "image_rank") if c in result.columns]
-            write_file(result.orderBy(*order).toArrow(), config.output)
-            details |= {"output": config.output}
-        result.unpersist()
-        matches.unpersist()
-    finally:
-        found.unpersist()
-    without = _without_vector(warehouse, projection, config) if config.where is None else 0
-    if without:
-        notes.append(f"{without:,} embedded images have no vector yet; run `{LAUNCHER} compress` to make them findable")
-    return finish(
-        warehouse, "search", watch, rows_in=asked.rows_in, rows_out=n_queries, quarantined=asked.rows_in - n_queries,
-        details=details | {"matches": n_matches}, notes=tuple(notes),
+    return recall
+
+
+def _grouped(
+    warehouse: TableStore, search: Search, scope: Scope, queries: Asked, config: SearchConfig, told: Told
+) -> DataFrame:
+    """The columns of ``group_matches``."""
+    grouping = Grouping(str(scope.group_by), config.top_k, config.group_best)
+    support, n_cut = search_groups(
+        search.find, len(queries.ids), scope.images, grouping, scope.size, warehouse.stage
     )  # fmt: skip
+    rows = typed(GROUP_MATCHES, named_groups(support, queries, scope.images, grouping.column)).drop("search_id")
+    named = warehouse.stage(rows, "group-matches")
+    told.details.update(group_by=grouping.column, groups=named.select("group_value").distinct().count())
+    if n_cut:
+        told.notes.append(f"{n_cut:,} queries were ranked by their 10,000 best images only")
+    return named
 
 
-def expanded(wanted: Search, m: int) -> Matrix:
-    """The queries, each moved towards its ``m`` best matches (``retrieval.expansion``)."""
-    found = wanted.find(top_k=m)
-    table = found.select("query_row", "rank", "image_key", "score").toArrow()
-    keys = np.unique(table.column("image_key").to_numpy())
-    spark = wanted.gallery.sparkSession
-    sought = F.broadcast(spark.createDataFrame(pa.table({"image_key": keys})))
-    rows = wanted.gallery.select(image_key("image_id").alias("image_key"), "vector")
-    held = (
-        rows.join(sought, on="image_key", how="left_semi").dropDuplicates(["image_key"]).orderBy("image_key").toArrow()
-    )
-    n, dim = wanted.queries.shape
-    vectors = unpack(held.column("vector"), dim)
-    queries, ranks = table.column("query_row").to_numpy(), table.column("rank").to_numpy() - 1
-    neighbours, scores = np.zeros((n, m, dim), np.float32), np.zeros((n, m), np.float32)
-    neighbours[queries, ranks] = vectors[np.searchsorted(keys, table.column("image_key").to_numpy())]
-    scores[queries, ranks] = table.column("score").to_numpy()
-    return expand(wanted.queries, neighbours, scores)
+def _write_output(result: DataFrame, config: SearchConfig, told: Told) -> None:
+    if config.output is not None:
+        order = [c for c in ("query_path", "query_id", "rank", "image_rank") if c in result.columns]
+        write_batches(*streamed(result.orderBy(*order)), config.output)
+        told.details["output"] = config.output
 
 
 def _gallery(
     warehouse: TableStore, projection: Projection, images: DataFrame, config: SearchConfig
 ) -> tuple[DataFrame, int]:
     """What is searched, and its size. Raises ``UserError`` where it is empty, outdated or smaller than ``top_k``."""
-    keep: Callable[[DataFrame], DataFrame] | None = None
+    narrow: Callable[[DataFrame], DataFrame] | None = None
     if config.where is not None:
         ids = images.select("image_id").distinct()
 
-        def keep(vectors: DataFrame) -> DataFrame:
-            return vectors.join(F.broadcast(ids), on="image_id", how="left_semi")
+        def narrow(vectors: DataFrame) -> DataFrame:
+            return vectors.join(ids, on="image_id", how="left_semi")
 
-    gallery = gallery_of(warehouse, projection.projection_id, keep)
+    gallery = gallery_of(warehouse, projection.projection_id, narrow)
     try:
         size = gallery.select("image_id").count()
     except PySparkException as e:
@@ -163,15 +203,6 @@ def _gallery(
     return gallery, size
 
 
-def _files_read(warehouse: TableStore, projection: Projection, wanted: Search) -> dict[str, str]:
-    """``files_read=12 of 250``: what the filter on clusters leaves of the table's files."""
-    if wanted.book is None or wanted.nprobe is None:
-        return {}
-    nearest = nearest_clusters(wanted.queries, wanted.book.centroids, wanted.book.cluster_ids, wanted.nprobe)
-    vectors = warehouse.read(VECTORS).where(F.col("projection_id") == projection.projection_id)
-    return {"files_read": f"{len(visited(vectors, nearest).inputFiles())} of {len(vectors.inputFiles())}"}
-
-
 def _threshold(warehouse: TableStore, projection: Projection) -> float | None:
     """The calibrated threshold of this projection, if there is one."""
     if not warehouse.exists(CALIBRATIONS):
@@ -180,29 +211,22 @@ def _threshold(warehouse: TableStore, projection: Projection) -> float | None:
     return None if row is None else float(row["threshold"])
 
 
-def _write(
-    warehouse: TableStore, matches: DataFrame, groups: DataFrame | None, metrics: list[tuple[str, int, float]]
-) -> None:
-    """Put this search's tables in the place of the last one's. Another search waits until all of them are written."""
-    with warehouse.lease("search", wait_seconds=WAIT_SECONDS):
-        if groups is not None:
-            warehouse.replace(GROUP_MATCHES, groups)
-        elif warehouse.exists(GROUP_MATCHES) and not warehouse.read(GROUP_MATCHES).isEmpty():
-            warehouse.delete(GROUP_MATCHES, F.lit(True))  # they were another search's
-        warehouse.replace(MATCHES, matches)
-        _keep_metrics(warehouse, metrics)
-
-
-def _keep_metrics(warehouse: TableStore, metrics: list[tuple[str, int, float]]) -> None:
+def _write_recall(warehouse: TableStore, top_k: int, recall: float | None) -> None:
     """Put this search's measured recall in the place of the last one's; an exact search has none."""
     mine = f"metric = '{RECALL_METRIC}'"
+    metrics = [] if recall is None else [(RECALL_METRIC, top_k, recall)]
     if metrics or (warehouse.exists(METRICS) and warehouse.read(METRICS).where(mine).first() is not None):
         frame = warehouse.spark.createDataFrame(metrics, "metric string, k int, value double")
         warehouse.replace(METRICS, frame.coalesce(1), where=mine)
 
 
-def _without_vector(warehouse: TableStore, projection: Projection, config: SearchConfig) -> int:
-    """Embedded images that ``compress`` has not seen."""
-    mine = warehouse.read(EMBEDDINGS).where(F.col("encoder_id") == projection.encoder_id).select("image_id")
-    have = warehouse.read(VECTORS).where(F.col("projection_id") == projection.projection_id).select("image_id")
-    return int(mine.join(have, on="image_id", how="left_anti").count())
+def _say_without_vector(warehouse: TableStore, projection: Projection, config: SearchConfig, told: Told) -> None:
+    """Count the embedded images that ``compress`` has not seen."""
+    if config.where is None:
+        embeddings = warehouse.read(EMBEDDINGS).where(F.col("encoder_id") == projection.encoder_id).count()
+        vectors = warehouse.read(VECTORS).where(F.col("projection_id") == projection.projection_id).count()
+        if embeddings > vectors:
+            told.notes.append(
+                f"{embeddings - vectors:,} embedded images have no vector yet; "
+                f"run `{LAUNCHER} compress` to make them findable"
+            )

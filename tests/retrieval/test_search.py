@@ -16,8 +16,10 @@ from imgsearch.config import SearchConfig
 from imgsearch.errors import UserError
 from imgsearch.lake.store import TableStore
 from imgsearch.projections.spaces import gallery_of
-from imgsearch.retrieval import search
-from imgsearch.tables import CALIBRATIONS, GROUP_MATCHES, MATCHES, METRICS, QUARANTINE, VECTORS
+from imgsearch.retrieval import join, search
+from imgsearch.retrieval.probes import nearest_clusters
+from imgsearch.retrieval.searches import answers_of
+from imgsearch.tables import CALIBRATIONS, GROUP_MATCHES, MATCHES, METRICS, QUARANTINE, SEARCHES, VECTORS
 from imgsearch.vectors import pack, unit
 
 N, N_CLUSTERS = 240, 12
@@ -51,7 +53,7 @@ def answer(made, vectors, top_k, keep=None):
 
 
 def found(spark, made, spec=MATCHES):
-    rows = TableStore.open(spark, made.location).read(spec).orderBy("query_id", "rank").collect()
+    rows = answers_of(TableStore.open(spark, made.location), spec).orderBy("query_id", "rank").collect()
     by_query = {}
     for row in rows:
         by_query.setdefault(row["query_id"], []).append(row)
@@ -128,9 +130,9 @@ def test_one_query_reads_a_share_of_the_bytes(spark, made):
     warehouse = TableStore.open(spark, made.location)
     gallery = gallery_of(warehouse, made.projection.projection_id)
     book = layout.codebook(warehouse, made.projection.projection_id, "--nprobe")
-    nearest = search.nearest_clusters(made.vectors[:1], book.centroids, book.cluster_ids, 1)
+    nearest = nearest_clusters(made.vectors[:1], book.centroids, book.cluster_ids, 1)
     every = {f: os.path.getsize(f.removeprefix("file:")) for f in gallery.inputFiles()}
-    few = search.visited(gallery, nearest).inputFiles()
+    few = join.visited(gallery, nearest).inputFiles()
     assert len(every) == N // 40
     assert sum(every[f] for f in few) <= sum(every.values()) / 2
     members = gallery.where(f"cluster_id = {nearest[0, 0]}").count()
@@ -154,9 +156,9 @@ def test_vectors_newer_than_the_clusters_are_found_by_every_query(spark, tmp_pat
     row = pa.table({"image_id": [an_id("new")], "projection_id": [made.projection.projection_id], "vector": pack(new)})
     warehouse.append(VECTORS, spark.createDataFrame(row))
     book = layout.codebook(warehouse, made.projection.projection_id, "--nprobe")
-    far = search.nearest_clusters(-new, book.centroids, book.cluster_ids, 1)  # the cluster farthest from it
+    far = nearest_clusters(-new, book.centroids, book.cluster_ids, 1)  # the cluster farthest from it
     gallery = gallery_of(warehouse, made.projection.projection_id)
-    best = search.search(new, gallery, 1, nearest=far).collect()[0]
+    best = join.search(new, gallery, 1, nearest=far).collect()[0]
     assert best["score"] == pytest.approx(1.0, abs=1e-5)
 
 
@@ -186,6 +188,43 @@ def test_groups_of_another_search_do_not_stand_beside_new_matches(spark, made, q
     assert not found(spark, made, GROUP_MATCHES)
 
 
+def test_searches_stand_beside_each_other_until_they_are_too_many(spark, made, queries, tmp_path):
+    where, vectors = queries
+    warehouse = TableStore.open(spark, made.location)
+    out = tmp_path / "m.csv"
+
+    def run(name, top_k, **options):
+        config = SearchConfig(
+            warehouse=made.location, queries=where, top_k=top_k, search_id=name, output=str(out), **options
+        )
+        summary = search.run(spark, config)
+        assert summary.details["search_id"] == name
+        assert len(out.read_text().splitlines()) == 1 + top_k * len(vectors)
+        return answers_of(warehouse, MATCHES, name).count()
+
+    n = len(vectors)
+    assert (run("one", 2), run("two", 3), run("one", 4)) == (2 * n, 3 * n, 4 * n)
+    assert answers_of(warehouse, MATCHES, "two").count() == 3 * n
+    assert answers_of(warehouse, MATCHES).count() == 4 * n  # the last
+    row = warehouse.read(SEARCHES).where("search_id = 'one'").collect()
+    assert [(r["n_queries"], r["n_matches"], r["top_k"], r["recall"]) for r in row] == [(n, 4 * n, 4, None)]
+    assert row[0]["settings"]["queries"] == where
+    assert row[0]["versions_read"]["vectors"] >= 0
+    with pytest.raises(UserError, match="--search-id on: there is no such search; did you mean 'one'"):
+        answers_of(warehouse, MATCHES, "on")
+    assert run("three", 1, keep_searches=2, group_by="equipment") == n
+    assert {r["search_id"] for r in warehouse.read(SEARCHES).collect()} == {"one", "three"}
+    assert {r["search_id"] for r in warehouse.read(MATCHES).select("search_id").distinct().collect()} == {
+        "one",
+        "three",
+    }
+    assert answers_of(warehouse, GROUP_MATCHES, "three").count() == n
+    assert answers_of(warehouse, GROUP_MATCHES, "one").isEmpty()
+    search.run(spark, SearchConfig(warehouse=made.location, queries=where, top_k=1, keep_searches=1))
+    assert warehouse.read(MATCHES).count() == n
+    assert warehouse.read(GROUP_MATCHES).isEmpty()
+
+
 def test_expansion_is_the_average_with_what_was_found(spark, made, queries):
     where, vectors = queries
     search.run(spark, SearchConfig(warehouse=made.location, queries=where, top_k=5, expand=2))
@@ -206,7 +245,7 @@ def test_the_calibrated_threshold_says_what_is_a_match(spark, made, queries):
     schema = "projection_id string, threshold float, wanted_precision float, precision float, recall float, n_pairs bigint, n_matching bigint, source string"  # noqa: E501
     warehouse.replace(CALIBRATIONS, spark.createDataFrame(row, schema))
     search.run(spark, SearchConfig(warehouse=made.location, queries=where, top_k=8))
-    rows = warehouse.read(MATCHES).collect()
+    rows = answers_of(warehouse, MATCHES).collect()
     assert {r["is_match"] for r in rows} == {True, False}
     assert all(r["is_match"] == (r["score"] >= np.float32(0.9)) for r in rows)
     warehouse.delta(CALIBRATIONS).delete()
@@ -216,19 +255,17 @@ def test_the_answer_is_the_same_however_the_gallery_lies(spark, made):
     frame = gallery_of(TableStore.open(spark, made.location), made.projection.projection_id)
     answers = []
     for gallery in (frame.coalesce(1), frame.repartition(7), frame.repartition(3, "cluster_id")):
-        rows = search.search(made.vectors[:9], gallery, 12).orderBy("query_row", "rank").collect()
+        rows = join.search(made.vectors[:9], gallery, 12).orderBy("query_row", "rank").collect()
         answers.append([tuple(r) for r in rows])
     assert answers[0] == answers[1] == answers[2]
     assert len(answers[0]) == 9 * 12
 
 
 def test_many_queries_go_in_several_passes(spark, made, monkeypatch):
-    from imgsearch.retrieval import join
-
     frame = gallery_of(TableStore.open(spark, made.location), made.projection.projection_id)
-    whole = [tuple(r) for r in search.search(made.vectors[:50], frame, 3).orderBy("query_row", "rank").collect()]
+    whole = [tuple(r) for r in join.search(made.vectors[:50], frame, 3).orderBy("query_row", "rank").collect()]
     monkeypatch.setattr(join, "queries_per_pass", lambda *_: 20)
-    parts = search.search(made.vectors[:50], frame, 3)
+    parts = join.search(made.vectors[:50], frame, 3)
     assert [tuple(r) for r in parts.orderBy("query_row", "rank").collect()] == whole
 
 

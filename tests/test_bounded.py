@@ -1,0 +1,132 @@
+"""Nothing grows on the driver with the number of images: every place that brings rows to it has its bound said here.
+
+``collect``, ``toArrow``, ``toPandas`` and ``toLocalIterator`` bring rows to the driver; ``createDataFrame`` sends them
+from it. A new use fails this test until its function stands in ``BOUNDS`` with what bounds its rows.
+"""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent.parent / "imgsearch"
+CALLS = {"collect", "toArrow", "toPandas", "toLocalIterator", "createDataFrame", "first", "take", "head", "tail"}
+BOUNDED = {"first", "take", "head", "tail"}  # one row, or as many as the call says
+
+#: file:function → what bounds the rows.
+BOUNDS: dict[str, str] = {
+    "clusters/blocks.py:read_sample": "the sample that places centroids: max(30,000, 64 a cluster) vectors",
+    "clusters/cluster.py:_write_tables": "one row a number of clusters that was tried",
+    "clusters/cluster.py:_describe_again": "one row",
+    "clusters/drift_table.py:level_of": "one row",
+    "clusters/layout.py:is_scattered": "one row",
+    "clusters/layout.py:_rewrite": "one row a cluster",
+    "clusters/metadata.py:top_metadata": "no rows",
+    "clusters/metadata.py:_described_columns": "one row",
+    "clusters/numbers.py:stable_ids": "one row for each pair of an old and a new cluster that share images",
+    "clusters/numbers.py:write_events": "a few rows a cluster",
+    "clusters/numbers.py:_old_members": "one row a projection",
+    "clusters/numbers.py:_next_id": "one row",
+    "clusters/store.py:numbered": "one row a cluster",
+    "clusters/store.py:member_rows": "one row a cluster",
+    "clusters/store.py:write_clusters": "one row a cluster",
+    "clusters/store.py:sizes_of": "one row a cluster",
+    "clusters/thresholds.py:cluster_spreads": "4 rows a cluster",
+    "clusters/thresholds.py:_histogram": "65,536 rows",
+    "clusters/thresholds.py:_deviations": "fewer than MIN_SIZE rows a cluster",
+    "projections/spaces.py:projections_of": "one row a projection",
+    "clusters/drift_table.py:_since_fit": "runs of `cluster` since the last fit",
+    "clusters/drift_table.py:_append": "one row",
+    "clusters/store.py:read_codebook": "one row a cluster",
+    "duplicates/dedup.py:run": "one row a kind of duplicate",
+    "duplicates/dedup.py:some_centroids": "512 vectors",
+    "duplicates/dedup.py:other_gallery": "one row an encoder",
+    "duplicates/grouping.py:_finish": "500,000 pairs; more are decided in rounds on the executors",
+    "duplicates/near.py:_routing": "one row a cluster",
+    "encoders/embed.py:_embed_slice": "--slice-images ids and reasons",
+    "encoders/embed.py:_register": "one row",
+    "images/changes.py:gone": "folders that could not be listed, MAX_UNLISTED at most",
+    "images/ingest.py:_count": "one row",
+    "images/sources.py:_levels": "one row for each key=value and each level of folders",
+    "lake/compaction.py:n_small_files": "one row",
+    "lake/files.py:_to_frame": "a page of a listing at a time",
+    "labels/agreement.py:cluster_metrics": "one row of sums",
+    "labels/agreement.py:label_metrics": "one row of sums",
+    "labels/agreement.py:search_metrics": "one row of sums",
+    "labels/calibrate.py:pair_scores": "12.5 million scores of 5 bytes; of more a sample",
+    "labels/calibrate.py:label_scores": "5,000 vectors; one row for a message",
+    "labels/calibrate.py:write_calibration": "one row",
+    "labels/evaluate.py:run": "one row a metric; one row of counts",
+    "labels/evaluate.py:read_truth": "one row for a message",
+    "labels/image_names.py:csv_frame": "200,000 rows of a CSV at a time, staged",
+    "labels/retrieval_quality.py:_sums": "one row of sums",
+    "labels/retrieval_quality.py:_whole": "30,000 vectors; larger galleries are counted where they are",
+    "labels/retrieval_quality.py:_passes": "4,096 queries at a time; one row for the dimension",
+    "lake/batches.py:gather": "8 merged parts",
+    "lake/batches.py:streamed": "one partition of what is written to --output",
+    "lake/runs.py:finish": "one row",
+    "lake/store.py:TableStore.folder": "a description of one schema",
+    "lake/store.py:empty": "no rows",
+    "projections/compress.py:_remove_outdated": "one row a fit",
+    "projections/compress.py:_write_vectors": "one row of counts",
+    "projections/compress.py:_loss": "4,000 embeddings",
+    "projections/spaces.py:known_encoder": "one row an encoder",
+    "projections/spaces.py:keep_projection": "one row",
+    "report/export.py:run": "--map-points rows",
+    "report/export.py:_map": "--map-points vectors, at most some 20,000",
+    "report/export.py:_report_data": "images that the page shows",
+    "report/export.py:_write_report": "thumbnails that the page shows, one at a time",
+    "report/export.py:_shown_files": "images that the page shows",
+    "report/export.py:_pandas": "what the page shows: clusters, members of 200, 40 queries, 50 folders, 500 runs",
+    "retrieval/expanding.py:expanded": "one vector a query",
+    "retrieval/group_search.py:search_groups": "one number a query",
+    "retrieval/group_search.py:_renumbered": "two numbers a query",
+    "retrieval/matches.py:find": "the queries that the caller gave",
+    "retrieval/matches.py:_numbered": "one row a query",
+    "retrieval/queries.py:read_queries": "the ids in the user's CSV",
+    "retrieval/queries.py:_from_images": "one vector a query",
+    "retrieval/queries.py:_from_vectors": "one vector a query",
+    "retrieval/queries.py:_from_ids": "one vector a query",
+    "retrieval/recall.py:Check.of": "--check-queries x --top-k keys",
+    "retrieval/recall.py:Check.nprobe_for": "--check-queries x --top-k keys",
+    "retrieval/recall.py:Check.recall": "--check-queries x --top-k keys",
+    "retrieval/search.py:_write_recall": "one row",
+    "retrieval/searches.py:record_search": "one row",
+    "retrieval/searches.py:_latest_first": "--keep-searches rows",
+    "upkeep/status.py:_encoders": "one row an encoder",
+    "upkeep/status.py:_last_runs": "one row a job",
+    "upkeep/status.py:_drift": "one row a projection",
+    "upkeep/drop.py:run": "one row a table",
+    "upkeep/drop.py:the_one": "one row an encoder",
+}
+
+#: file:function → what still grows with the images there. Empty it; add nothing.
+NOT_YET = {"labels/label.py:run": "vectors and paths of all images"}
+
+
+def uses() -> dict[str, set[str]]:
+    """file:function → the calls in it."""
+    found: dict[str, set[str]] = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        _walk(ast.parse(path.read_text()), f"{path.relative_to(PACKAGE)}:", "", found)
+    return found
+
+
+def _walk(node: ast.AST, file: str, function: str, found: dict[str, set[str]]) -> None:
+    for child in ast.iter_child_nodes(node):
+        inside = function
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            inside = f"{function}.{child.name}" if function else child.name
+        if isinstance(child, ast.Attribute) and child.attr in CALLS - BOUNDED:
+            found.setdefault(file + (function or "module"), set()).add(child.attr)
+        _walk(child, file, inside, found)
+
+
+def test_every_row_that_meets_the_driver_is_bounded() -> None:
+    unsaid = {place: sorted(calls) for place, calls in uses().items() if place not in BOUNDS | NOT_YET}
+    assert not unsaid, "say in BOUNDS what bounds these rows, or leave them where they are"
+
+
+def test_no_bound_is_said_of_what_is_gone() -> None:
+    assert sorted({**BOUNDS, **NOT_YET}.keys() - uses().keys()) == []
+    assert all(bound.strip() for bound in BOUNDS.values())
