@@ -43,8 +43,8 @@ BOUNDS: dict[str, str] = {
     "duplicates/dedup.py:other_gallery": "one row an encoder",
     "duplicates/grouping.py:_finish": "500,000 pairs; more are decided in rounds on the executors",
     "duplicates/near.py:_routing": "one row a cluster",
-    "encoders/embed.py:_embed_slice": "--slice-images ids and reasons",
     "encoders/embed.py:_register": "one row",
+    "encoders/slices.py:_commit": "one row of counts",
     "images/changes.py:gone": "folders that could not be listed, MAX_UNLISTED at most",
     "images/ingest.py:_count": "one row",
     "images/sources.py:_levels": "one row for each key=value and each level of folders",
@@ -58,16 +58,22 @@ BOUNDS: dict[str, str] = {
     "labels/calibrate.py:write_calibration": "one row",
     "labels/evaluate.py:run": "one row a metric; one row of counts",
     "labels/evaluate.py:read_truth": "one row for a message",
+    "labels/label.py:run": "one row an origin",
+    "labels/label.py:_n_names": "one row a named cluster",
+    "labels/names.py:read_names": "one row a named cluster",
+    "labels/spreading.py:ballots": "one row a cluster; 50,000 named images at a time",
     "labels/image_names.py:csv_frame": "200,000 rows of a CSV at a time, staged",
     "labels/retrieval_quality.py:_sums": "one row of sums",
     "labels/retrieval_quality.py:_whole": "30,000 vectors; larger galleries are counted where they are",
     "labels/retrieval_quality.py:_passes": "4,096 queries at a time; one row for the dimension",
     "lake/batches.py:gather": "8 merged parts",
     "lake/batches.py:streamed": "one partition of what is written to --output",
+    "lake/rows.py:empty": "no rows",
     "lake/runs.py:finish": "one row",
+    "lake/staging.py:StagedRows.read": "no rows",
     "lake/store.py:TableStore.folder": "a description of one schema",
-    "lake/store.py:empty": "no rows",
     "projections/compress.py:_remove_outdated": "one row a fit",
+    "projections/compress.py:without_vector": "one row of counts",
     "projections/compress.py:_write_vectors": "one row of counts",
     "projections/compress.py:_loss": "4,000 embeddings",
     "projections/spaces.py:known_encoder": "one row an encoder",
@@ -101,7 +107,7 @@ BOUNDS: dict[str, str] = {
 }
 
 #: file:function → what still grows with the images there. Empty it; add nothing.
-NOT_YET = {"labels/label.py:run": "vectors and paths of all images"}
+NOT_YET: dict[str, str] = {}
 
 
 def uses() -> dict[str, set[str]]:
