@@ -117,15 +117,11 @@ def tables(warehouse: Path, base: str) -> dict[str, pd.DataFrame]:
     Left out is what is a run's own. Paths below ``base`` begin with ``/``. A cluster is called by its medoid, because
     its number comes of the order of seeds, which rounding can change.
     """
-    found = {
-        spec: DeltaTable(warehouse / spec.name).to_pandas()
-        for spec in ALL_TABLES
-        if (warehouse / spec.name / "_delta_log").is_dir()
-    }
-    medoids = (
-        dict(zip(*found[CLUSTERS][["cluster_id", "medoid_id"]].T.values, strict=True)) if CLUSTERS in found else {}
-    )
-    return {spec.name: _comparable(spec, frame, base, medoids) for spec, frame in found.items()}
+    specs = [spec for spec in ALL_TABLES if (warehouse / spec.name / "_delta_log").is_dir()]
+    found = {spec.name: DeltaTable(warehouse / spec.name).to_pandas() for spec in specs}
+    clusters = found.get(CLUSTERS.name)
+    medoids = {} if clusters is None else clusters.set_index("cluster_id")["medoid_id"].to_dict()
+    return {spec.name: _comparable(spec, found[spec.name], base, medoids) for spec in specs}
 
 
 def _comparable(spec: TableSpec, frame: pd.DataFrame, base: str, medoids: dict[int, str]) -> pd.DataFrame:
