@@ -41,7 +41,7 @@ MARKS = {
     "worker JVM": "deploy.worker.Worker",
 }
 #: Tables that hold what runs did, times and all; the others are equal after the same work.
-LOGS = ("runs", "drift", "cluster_events")
+LOGS = ("runs", "drift", "cluster_events", "searches")
 SLICES, N_KINDS, TIMEOUT = 12, 20, 1800
 
 
@@ -289,7 +289,7 @@ def draw(folder: Path, n_images: int) -> Path:
 
 def tiny(folder: Path) -> str:
     """A network that costs nothing."""
-    from conftest import write_tiny
+    from support.tiny import write_tiny
 
     return write_tiny(folder / "tiny.onnx", seed=0)
 

@@ -24,7 +24,7 @@ from imgsearch.upkeep import drop
 
 N_KINDS, N_FIRST, N_LATER = 3, 4, 2
 #: Tables that say what runs did; a run that was stopped and went on did more.
-LOGS = ("runs", "drift", "cluster_events")
+LOGS = ("runs", "drift", "cluster_events", "searches")
 MOST_COMMITS = 20
 
 
@@ -57,7 +57,10 @@ def a_run(job: str, w: str, folder: Path, encoder: str) -> Callable[[SparkSessio
         "compress": lambda spark: compress.run(spark, CompressConfig(warehouse=w, refit=True, n_components=6)),
         "cluster": lambda spark: cluster.run(spark, ClusterConfig(warehouse=w, refit=True, n_clusters="4")),
         "search": lambda spark: search.run(
-            spark, SearchConfig(warehouse=w, queries=str(folder / "queries"), top_k=2, nprobe=2, group_by="format")
+            spark,
+            SearchConfig(
+                warehouse=w, queries=str(folder / "queries"), top_k=2, nprobe=2, group_by="format", search_id="one"
+            ),
         ),
         "drop": lambda spark: drop.run(spark, DropConfig(warehouse=w, encoder=encoder)),
     }

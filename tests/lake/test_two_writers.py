@@ -93,7 +93,7 @@ def setting(
         "compress": ["--refit", "--n-components", "6"],
         "cluster": ["--refit", "--n-clusters", "4"],
         "label": ["--labels", str(folder / "labels.csv")],
-        "search": ["--queries", str(folder / "queries"), "--top-k", "3"],
+        "search": ["--queries", str(folder / "queries"), "--top-k", "3", "--search-id", "one"],
         "dedup": ["--threshold", "0.97"],
     }
     writers = (Writer(), Writer())
