@@ -66,10 +66,11 @@ class TableStore:
         """Whether the table has been written."""
         if spec.name in self._known:
             return True
-        if self._is_there(spec):
+        with self._about(spec):
+            is_there = self._is_there(spec)
+        if is_there:
             self._known.add(spec.name)
-            return True
-        return False
+        return is_there
 
     def _is_there(self, spec: TableSpec) -> bool:
         if self.is_catalog:
