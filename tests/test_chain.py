@@ -18,6 +18,7 @@ from pyspark.sql import types as T
 
 from imgsearch import pipeline
 from imgsearch.clusters import cluster
+from imgsearch.clusters.store import with_rank
 from imgsearch.config import (
     ClusterConfig,
     CompressConfig,
@@ -29,6 +30,7 @@ from imgsearch.config import (
 )
 from imgsearch.errors import UserError
 from imgsearch.labels import evaluate, label
+from imgsearch.lake import runs
 from imgsearch.lake.store import TableStore
 from imgsearch.projections import compress
 from imgsearch.report import export
@@ -83,7 +85,7 @@ def chain(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory, draw: C
     w = str(folder / "w")
     with pytest.MonkeyPatch.context() as patch:
         lines: list[str] = []
-        patch.setattr(pipeline, "print", lambda *a, **k: lines.append(" ".join(map(str, a))), raising=False)
+        patch.setattr(runs, "print", lambda *a, **k: lines.append(" ".join(map(str, a))), raising=False)
         done = pipeline.run(spark, PipelineConfig(input=str(pictures), warehouse=w, encoder=str(own), n_clusters="4"))
         lines.append(str(done))
     (folder / "labels.csv").write_text(
@@ -158,7 +160,8 @@ def test_clusters_and_members_agree(
     spark: SparkSession, chain: Chain, gallery: tuple[list[str], np.ndarray, np.ndarray]
 ) -> None:
     ids, vectors, _ = gallery
-    clusters, members = table(spark, chain, CLUSTERS).set_index("cluster_id"), table(spark, chain, MEMBERS)
+    clusters = table(spark, chain, CLUSTERS).set_index("cluster_id")
+    members = with_rank(TableStore.open(spark, chain.location).read(MEMBERS)).toArrow().to_pandas()
     assert clusters["size"].sum() == len(members) == N
     assert sorted(members["image_id"]) == ids
     row = dict(zip(ids, vectors, strict=True))
@@ -170,7 +173,9 @@ def test_clusters_and_members_agree(
         assert cluster_row["cohesion"] == pytest.approx(float((own @ centroid).mean()), abs=1e-5)
         best = float((own @ own.mean(axis=0)).max())
         assert float(row[cluster_row["medoid_id"]] @ own.mean(axis=0)) == pytest.approx(best, abs=1e-6)
-        assert sorted(group["rank"]) == list(range(1, len(group) + 1))
+        ranked = group.sort_values("rank")
+        assert list(ranked["rank"]) == list(range(1, len(group) + 1))
+        assert list(ranked["score"]) == sorted(group["score"], reverse=True)
 
 
 def test_matches_are_the_naive_answer(
