@@ -177,7 +177,8 @@ def _without_member(space: Space) -> DataFrame:
     """``image_id`` and ``vector`` of what is to be assigned: as a rule the vectors that have no ``cluster_id``.
 
     Where more or fewer vectors lie with a cluster than there are members, rows came while clusters were made, or were
-    removed: then the two tables are compared id by id, and members whose vector is gone are removed.
+    removed, or a run was stopped before it placed what it had assigned: then the two tables are compared id by id, and
+    members whose vector is gone are removed.
     """
     warehouse, projection_id = space.warehouse, space.projection_id
     members = rows_of(warehouse, MEMBERS, projection_id).select("image_id")
@@ -186,7 +187,9 @@ def _without_member(space: Space) -> DataFrame:
     if n_members == n_placed:
         keep = lambda rows: rows.where(F.col("cluster_id").isNull())  # noqa: E731
     else:
-        keep = lambda rows: rows.join(members, on="image_id", how="left_anti")  # noqa: E731
+        listed = members.distinct().withColumn("_is_member", F.lit(True))
+        todo = F.col("cluster_id").isNull() | F.col("_is_member").isNull()
+        keep = lambda rows: rows.join(listed, "image_id", "left").where(todo).select(rows.columns)  # noqa: E731
     if n_members > n_placed:
         left = rows_of(warehouse, MEMBERS, projection_id).join(stored, on="image_id", how="left_semi")
         warehouse.replace(MEMBERS, left, where=f"projection_id = '{projection_id}'")

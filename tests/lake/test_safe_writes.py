@@ -217,7 +217,8 @@ def test_places_with_odd_names(spark: SparkSession, tmp_path: Path, name: str) -
     warehouse.merge(METRICS, row)
     warehouse.merge(METRICS, row.withColumn("value", F.lit(2.0)))
     warehouse.insert_new(METRICS, row)
-    assert [tuple(r) for r in TableStore.open(spark, str(tmp_path / name)).read(METRICS).collect()] == [("a", 1, 2.0)]
+    written = TableStore.open(spark, str(tmp_path / name)).read(METRICS)
+    assert [(r["metric"], r["k"], r["value"]) for r in written.collect()] == [("a", 1, 2.0)]
     assert warehouse.stage(row, "rows").count() == 1
 
 

@@ -31,7 +31,9 @@ def test_empty_tables_have_the_columns_of_their_text(spark: SparkSession, wareho
 def test_write_then_read(spark: SparkSession, warehouse: TableStore, tmp_path: Path) -> None:
     rows = spark.createDataFrame([("a", 1, 0.5)], "metric string, k bigint, value float")  # wider and narrower types
     warehouse.replace(METRICS, rows)
-    assert warehouse.read(METRICS).dtypes == [("metric", "string"), ("k", "int"), ("value", "double")]
+    assert warehouse.read(METRICS).dtypes == [
+        ("metric", "string"), ("k", "int"), ("value", "double"), ("error", "double"),
+    ]  # fmt: skip
     warehouse.append(METRICS, spark.createDataFrame([(0.25, None, "b")], "value double, k int, metric string"))
     again = TableStore.open(spark, str(tmp_path / "w"))
     assert sorted(map(tuple, again.read(METRICS).collect())) == [("a", 1, 0.5), ("b", None, 0.25)]
