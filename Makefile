@@ -12,17 +12,20 @@ setup:  ## the locked environment in .venv, with what development needs, and Del
 	@bash setup.sh dev
 
 ##@ Checks
-.PHONY: test test-cluster test-fast test-pairs lint format
-test: lint  ## everything but the clusters: lint, types, all tests (starts Spark), in two processes
-	$(PYTHON) -m pytest imgsearch tests -m "not cluster" -n 2 --dist loadfile $(PYTEST)
+.PHONY: test test-slow test-cluster test-fast test-pairs lint format
+test: lint  ## everything but clusters and slow proofs: lint, types, all tests (starts Spark), in two processes
+	$(PYTHON) -m pytest imgsearch tests -m "not cluster and not slow" -n 2 --dist loadfile $(PYTEST)
+
+test-slow: setup  ## whole chains of real processes: two writers, killed runs, an old warehouse, the wheel
+	$(PYTHON) -m pytest tests -m "slow and not cluster" $(PYTEST)
 
 test-cluster: setup  ## real processes: a standalone cluster, HDFS and YARN, an object store
 	$(PYTHON) -m pytest tests/cluster tests/archive tests/test_wheel.py -m cluster $(PYTEST)
 
 test-fast: lint  ## lint, types, and the tests that need no Spark
-	$(PYTHON) -m pytest imgsearch tests -m "not spark and not real_data" $(PYTEST)
+	$(PYTHON) -m pytest imgsearch tests -m "not spark and not real_data and not slow and not cluster" $(PYTEST)
 
-test-pairs: lint  ## all pairs of jobs started together on one warehouse (`make test` runs the most dangerous)
+test-pairs: lint  ## all pairs of jobs started together on one warehouse (`make test-slow` runs the most dangerous)
 	IMGSEARCH_PAIRS=all $(PYTHON) -m pytest tests/lake/test_two_writers.py $(PYTEST)
 
 lint: setup  ## ruff, its formatter, mypy

@@ -33,6 +33,12 @@ HEIGHTS = (
     "cluster",
 )
 
+#: Proofs by whole chains of real processes: minutes each, so a target of their own (`make test-slow`).
+SLOW = {
+    "test_two_writers.py", "test_stopped_runs.py", "test_lost_processes.py", "test_old_warehouse.py",
+    "test_two_encoders.py", "test_wheel.py",
+}  # fmt: skip
+
 settings.register_profile("imgsearch", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("imgsearch")
 
@@ -40,6 +46,8 @@ settings.load_profile("imgsearch")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Cheap tests first; whatever takes the ``spark`` fixture is marked so."""
     for item in items:
+        if item.path.name in SLOW:
+            item.add_marker(pytest.mark.slow)
         if "spark" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.spark)
 
