@@ -1,9 +1,10 @@
 """A warehouse from Python: a method a job, settings as keyword arguments, a summary or a DataFrame back.
 
-    >>> from imgsearch import Warehouse                                                        # doctest: +SKIP
-    >>> pumps = Warehouse("/mnt/lake/pumps", spark)
-    >>> pumps.ingest(input="/mnt/inspections"), pumps.embed(), pumps.compress(), pumps.cluster(n_clusters="50")
-    >>> matches = pumps.search(queries="/mnt/today", top_k=5)
+    from imgsearch import Warehouse
+
+    pumps = Warehouse("/mnt/lake/pumps", spark)
+    pumps.ingest(input="/mnt/inspections"), pumps.embed(), pumps.compress(), pumps.cluster(n_clusters="50")
+    matches = pumps.search(queries="/mnt/today", top_k=5)
 
 The settings are those of the job on the command line: ``help(pumps.search)`` lists them with their defaults.
 """

@@ -83,7 +83,10 @@ def main(name: str) -> int:
     """The whole of ``jobs/NAME.py``: options from ``sys.argv``, one call, the exit code."""
     job = JOBS[name]
     if job.config is None:
-        return int(_named(job.run)(sys.argv[1:]))
+        try:
+            return int(_named(job.run)(sys.argv[1:]))
+        except UserError as e:
+            return _mistake(e)
     return run_job(name, sys.argv[1:], lambda spark, config: _named(job.run)(spark, config))
 
 

@@ -10,7 +10,7 @@ import pytest
 from imgsearch.encoders.list_encoders import chosen, table
 from imgsearch.encoders.sources import Listed
 from imgsearch.errors import UserError
-from imgsearch.job import check
+from imgsearch.job import main
 
 LISTED = [
     Listed("efficientnet-lite0", 1280, "offline", "the default"),
@@ -36,10 +36,12 @@ def test_table_is_aligned() -> None:
     assert lines[1].split() == ["efficientnet-lite0", "1,280", "offline", "the", "default"]
 
 
-def test_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
-    assert check("encoders", ["lite0"]) == 0
+def test_exit_codes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["encoders.py", "lite0"])
+    assert main("encoders") == 0
     assert "efficientnet-lite0" in capsys.readouterr().out
-    assert check("encoders", ["--bogus"]) == 2
+    monkeypatch.setattr(sys, "argv", ["encoders.py", "--bogus"])
+    assert main("encoders") == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     assert "--bogus" in said
@@ -47,7 +49,7 @@ def test_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_nothing_heavy_is_imported_and_a_closed_pipe_is_no_fault() -> None:
     code = (
-        "import sys; from imgsearch.job import answer; code = answer(['check', 'encoders']);"
+        "import sys; from imgsearch.launcher import main; code = main(['encoders']);"
         "heavy = {'torch', 'pandas', 'pyspark', 'numpy'} & set(sys.modules);"
         "print(code, sorted(heavy), file=sys.stderr)"
     )

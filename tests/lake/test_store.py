@@ -36,7 +36,7 @@ def test_write_then_read(spark: SparkSession, warehouse: TableStore, tmp_path: P
     ]  # fmt: skip
     warehouse.append(METRICS, spark.createDataFrame([(0.25, None, "b")], "value double, k int, metric string"))
     again = TableStore.open(spark, str(tmp_path / "w"))
-    assert sorted(map(tuple, again.read(METRICS).collect())) == [("a", 1, 0.5), ("b", None, 0.25)]
+    assert sorted(map(tuple, again.read(METRICS).collect())) == [("a", 1, 0.5, None), ("b", None, 0.25, None)]
     assert again.versions_read == {"metrics": 1}
     assert warehouse.versions_written == {"metrics": 1}
     assert again.read(METRICS).schema["k"].metadata["comment"] == "null for metrics without a cut"
