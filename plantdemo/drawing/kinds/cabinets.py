@@ -12,6 +12,10 @@ from plantdemo.drawing.model import Material, Model
 from plantdemo.drawing.paint import paint, rubber, steel, tag
 
 DOWN = (0.0, -1.0, 0.0)
+TITLES = (
+    "CENTRIFUGAL PUMP", "PRESSURE VESSEL", "GEAR UNIT", "COMPRESSOR", "TRANSFORMER", "3~ MOTOR", "SAFETY VALVE",
+    "FILTER",
+)  # fmt: skip
 
 
 def junction_box(rng: np.random.Generator) -> Model:
@@ -35,10 +39,17 @@ def junction_box(rng: np.random.Generator) -> Model:
                 screw,
                 0.05,
             )
+    _cables(model, rng, w, (y - h / 2, deep * 0.5))
+    _front(model, rng, (w, h), y, deep)
+    return model
+
+
+def _cables(model: Model, rng: np.random.Generator, w: float, edge: tuple[float, float]) -> None:
+    """Glands along the lower ``edge`` (y, z) of a box ``w`` wide, a cable out of each."""
     glands = int(rng.integers(1, 6))
     brassy = steel(rng) if rng.random() < 0.5 else Material((0.75, 0.6, 0.3), 0.5, 0.8)
     for x in np.linspace(-0.36, 0.36, glands) * w if glands > 1 else [0.0]:
-        at = (float(x), y - h / 2, deep * 0.5)
+        at = (float(x), *edge)
         size = rng.uniform(0.055, 0.09)
         model.add(put(mesh.extrude(mesh.polygon(6, size * 1.3), 0, 0.1), at, DOWN), brassy)
         model.add(put(mesh.cylinder(size, 0.1, 0.2, 0.02, 18), at, DOWN), brassy)
@@ -51,11 +62,16 @@ def junction_box(rng: np.random.Generator) -> Model:
             16,
         )
         model.add(mesh.sweep(line, float(size) * 0.6, 12), sheath)
+
+
+def _front(model: Model, rng: np.random.Generator, size: tuple[float, float], y: float, deep: float) -> None:
+    """What a box of ``size`` (w, h) about height ``y`` may have on its lid: a sign, a tag, a switch."""
+    w, h = size
     if rng.random() < 0.7:
         sign = Material(gloss=0.4, picture=warning(rng))
-        size = rng.uniform(0.28, 0.42)
+        side = rng.uniform(0.28, 0.42)
         model.add(
-            put(mesh.panel(size, size, 4), (rng.uniform(-0.2, 0.2) * w, y + rng.uniform(-0.1, 0.15) * h, deep + 0.075)),
+            put(mesh.panel(side, side, 4), (rng.uniform(-0.2, 0.2) * w, y + rng.uniform(-0.1, 0.15) * h, deep + 0.075)),
             sign,
             0.06,
         )
@@ -72,7 +88,6 @@ def junction_box(rng: np.random.Generator) -> Model:
         at = (rng.choice([-0.3, 0.3]) * w, y - 0.1 * h, deep + 0.07)
         model.add(put(mesh.cylinder(0.12, 0, 0.05, 0.01), at, Z), Material((0.9, 0.75, 0.1)), 0.04)
         model.add(put(mesh.cylinder(0.085, 0.05, 0.14, 0.02), at, Z), knob, 0.06)
-    return model
 
 
 def nameplate(rng: np.random.Generator) -> Model:
@@ -80,20 +95,7 @@ def nameplate(rng: np.random.Generator) -> Model:
     model = Model("nameplate", wall=0.0)
     w = 1.7
     h = float(rng.uniform(0.85, 1.35))
-    title = str(
-        rng.choice(
-            [
-                "CENTRIFUGAL PUMP",
-                "PRESSURE VESSEL",
-                "GEAR UNIT",
-                "COMPRESSOR",
-                "TRANSFORMER",
-                "3~ MOTOR",
-                "SAFETY VALVE",
-                "FILTER",
-            ]
-        )
-    )
+    title = str(rng.choice(TITLES))
     picture = nameplate_picture(rng, title, (720, round(720 * h / w)))
     edge = steel(rng)
     casing = paint(rng, wear=0.3)
@@ -138,19 +140,35 @@ def fire_extinguisher(rng: np.random.Generator) -> Model:
     model.add(put(mesh.cylinder(0.075, 0.09, 0.13, 0.01, 20), (0, top + 0.06, 0), Z), steel(rng), 0.02)
     side = float(rng.choice([-1, 1]))
     if rng.random() < 0.8:
-        fall = rng.uniform(0.5, 1.0)
-        hose = mesh.curve(
-            [
-                (side * 0.08, top + 0.08, 0.05),
-                (side * 0.7, top + 0.2, 0.1),
-                (side * (r + 0.25), top - 0.4, 0.1),
-                (side * (r + 0.06), top - fall, 0.08),
-                (side * (r + 0.04), top - fall - 0.3, 0.08),
-            ],
-            20,
-        )
-        model.add(mesh.sweep(hose, 0.04, 12), rubber())
-        model.add(put(mesh.revolve([(0, 0.045), (0.22, 0.075), (0.22, 0)], 18), tuple(hose[-1]), DOWN), rubber(0.2))
+        _hose(model, rng, side, r, top)
+    _label(model, rng, r, low, tall)
+    for at in (low + tall * 0.2, low + tall * 0.92)[: int(rng.integers(0, 3))]:
+        model.add(put(mesh.revolve([(at, r * 1.02), (at + 0.05, r * 1.02)], 44), (0, 0, 0), Y), steel(rng), 0.02)
+    if rng.random() < 0.5:
+        sign = Material(gloss=0.4, picture=warning(rng))
+        model.add(put(mesh.panel(0.42, 0.42, 4), (-side * 0.75, top - 0.1, -0.41)), sign)
+    return model
+
+
+def _hose(model: Model, rng: np.random.Generator, side: float, r: float, top: float) -> None:
+    """A hose and its nozzle, from the valve at height ``top`` down one ``side`` of a body of radius ``r``."""
+    fall = rng.uniform(0.5, 1.0)
+    hose = mesh.curve(
+        [
+            (side * 0.08, top + 0.08, 0.05),
+            (side * 0.7, top + 0.2, 0.1),
+            (side * (r + 0.25), top - 0.4, 0.1),
+            (side * (r + 0.06), top - fall, 0.08),
+            (side * (r + 0.04), top - fall - 0.3, 0.08),
+        ],
+        20,
+    )
+    model.add(mesh.sweep(hose, 0.04, 12), rubber())
+    model.add(put(mesh.revolve([(0, 0.045), (0.22, 0.075), (0.22, 0)], 18), tuple(hose[-1]), DOWN), rubber(0.2))
+
+
+def _label(model: Model, rng: np.random.Generator, r: float, low: float, tall: float) -> None:
+    """A printed label about the front of a cylinder of radius ``r`` that stands at ``low`` and is ``tall``."""
     label = nameplate_picture(rng, str(rng.choice(["POWDER ABC", "FOAM", "CO2", "WATER"])), (300, 360))
     share = rng.uniform(0.28, 0.4)
     a, z = np.meshgrid(np.linspace(-share, share, 9) * np.pi, np.linspace(0, 1, 6))
@@ -162,9 +180,3 @@ def fire_extinguisher(rng: np.random.Generator) -> Model:
         Material(gloss=0.5, picture=label),
         0.03,
     )
-    for at in (low + tall * 0.2, low + tall * 0.92)[: int(rng.integers(0, 3))]:
-        model.add(put(mesh.revolve([(at, r * 1.02), (at + 0.05, r * 1.02)], 44), (0, 0, 0), Y), steel(rng), 0.02)
-    if rng.random() < 0.5:
-        sign = Material(gloss=0.4, picture=warning(rng))
-        model.add(put(mesh.panel(0.42, 0.42, 4), (-side * 0.75, top - 0.1, -0.41)), sign)
-    return model

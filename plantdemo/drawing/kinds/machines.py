@@ -22,34 +22,11 @@ def _motor(
     fins = int(rng.choice([20, 26, 32, 40]))
     at = (x, y, 0.0)
     model.add(put(mesh.extrude(mesh.gear(fins, r * 0.90, r * rng.uniform(1.0, 1.06)), -half, half), at, X), body)
-    model.add(
-        put(
-            mesh.revolve(
-                [
-                    (half, r * 1.03),
-                    (half + 0.06 * s, r * 1.03),
-                    (half + 0.12 * s, r * 0.72),
-                    (half + 0.12 * s, 0.08 * s),
-                ],
-                36,
-            ),
-            at,
-            X,
-        ),
-        body,
-    )
+    shield = [(half, r * 1.03), (half + 0.06 * s, r * 1.03), (half + 0.12 * s, r * 0.72), (half + 0.12 * s, 0.08 * s)]
+    model.add(put(mesh.revolve(shield, 36), at, X), body)
     model.add(put(bolts(4, r * 0.88, 0.035 * s, half + 0.06 * s, half + 0.1 * s), at, X), steel(rng))
-    model.add(
-        put(
-            mesh.revolve(
-                [(-half, r * 1.06), (-half - 0.26 * s, r * 1.04), (-half - 0.32 * s, r * 0.86), (-half - 0.33 * s, 0)],
-                36,
-            ),
-            at,
-            X,
-        ),
-        cowl,
-    )
+    hood = [(-half, r * 1.06), (-half - 0.26 * s, r * 1.04), (-half - 0.32 * s, r * 0.86), (-half - 0.33 * s, 0)]
+    model.add(put(mesh.revolve(hood, 36), at, X), cowl)
     model.add(put(mesh.cylinder(0.065 * s, half, half + 0.4 * s, 0.01, 18), at, X), steel(rng))
     high, shift = rng.uniform(0.16, 0.24) * s, rng.uniform(-0.15, 0.2) * s
     model.add(put(mesh.box(rng.uniform(0.34, 0.46) * s, 0.34 * s, high, 0.03), (x + shift, y + r * 0.93, 0), Y), body)
@@ -91,27 +68,9 @@ def centrifugal_pump(rng: np.random.Generator) -> Model:
     model.add(put(mesh.box(0.44, 0.42, 0.36), (-0.02, -0.56, 0), Y), guard)
     r, wide = rng.uniform(0.36, 0.46), rng.uniform(0.12, 0.18)
     at = (0.52, -0.1, 0.0)
-    model.add(
-        put(
-            mesh.revolve(
-                [
-                    (-0.34, 0.12),
-                    (-0.2, 0.22),
-                    (-wide, r * 0.85),
-                    (-wide * 0.7, r),
-                    (wide * 0.7, r),
-                    (wide, r * 0.85),
-                    (wide * 1.5, r * 0.45),
-                    (wide * 1.6 + 0.1, r * 0.4),
-                ],
-                40,
-                True,
-            ),
-            at,
-            X,
-        ),
-        body,
-    )
+    rim = [(-wide, r * 0.85), (-wide * 0.7, r), (wide * 0.7, r), (wide, r * 0.85)]
+    volute = [(-0.34, 0.12), (-0.2, 0.22), *rim, (wide * 1.5, r * 0.45), (wide * 1.6 + 0.1, r * 0.4)]
+    model.add(put(mesh.revolve(volute, 40, True), at, X), body)
     model.add(put(bolts(10, r * 0.9, 0.03, -wide - 0.05, wide + 0.03), at, X), bolt)
     flange(model, (0.52 + wide * 1.6 + 0.1, -0.1, 0), X, r * 0.72, 0.07, 8, body, bolt)
     pipe = paint(rng, "grey", "silver", "cream", "green", wear=0.3)
@@ -180,6 +139,19 @@ def fan(rng: np.random.Generator) -> Model:
         frame,
         0.03,
     )
+    start = _blades(model, rng, r, blades)
+    model.add(put(mesh.revolve([(-0.1, 0.2), (0.02, 0.2), (0.06, 0.14), (0.06, 0)], 28), (0, 0, 0)), blades, 0.09)
+    _guard(model, rng, r, start, wire)
+    corners = [(x, y, 0) for x in (-0.82, 0.82) for y in (-0.82, 0.82)]
+    screws = mesh.joined([mesh.moved(mesh.cylinder(0.04, -0.12, -0.09, 0.01, 10), corner) for corner in corners])
+    model.add(screws, steel(rng, 0.2), 0.02)
+    if rng.random() < 0.6:
+        plate(model, tag(rng, "FN"), rng, (rng.choice([-0.6, 0.6]), -0.87, -0.11), 0.4, Z)
+    return model
+
+
+def _blades(model: Model, rng: np.random.Generator, r: float, blades: Material) -> float:
+    """A fan's blades within radius ``r``; returns the angle of the first, in radians."""
     count, pitch = int(rng.integers(3, 8)), rng.uniform(0.35, 0.65)
     start, width = rng.uniform(0, np.pi), rng.uniform(0.55, 0.95) * np.pi / count
     for i in range(count):
@@ -188,25 +160,18 @@ def fan(rng: np.random.Generator) -> Model:
         points = np.stack([radius * np.cos(a), radius * np.sin(a), -0.06 + 0.12 * pitch * turn / width], axis=-1)
         normal = np.stack([pitch * np.sin(a), -pitch * np.cos(a), np.ones_like(a)], axis=-1)
         model.add(mesh.patch(points, normal / np.sqrt(1 + pitch**2), points[..., :2]), blades, 0.05)
-    model.add(put(mesh.revolve([(-0.1, 0.2), (0.02, 0.2), (0.06, 0.14), (0.06, 0)], 28), (0, 0, 0)), blades, 0.09)
+    return float(start)
+
+
+def _guard(model: Model, rng: np.random.Generator, r: float, start: float, wire: Material) -> None:
+    """A fan's wire guard: rings, spokes from the angle ``start``, and the cap in the middle."""
     rings = int(rng.integers(4, 9))
     for ring in np.linspace(0.22, r * 1.04, rings):
         model.add(put(mesh.torus(float(ring), 0.011, 40, 6), (0, 0, 0.12)), wire, 0.1)
     spokes = int(rng.choice([3, 4, 6]))
     for i in range(spokes):
-        at = float(start) + 2 * np.pi * i / spokes
+        at = start + 2 * np.pi * i / spokes
         inner, outer = ((q * r * np.cos(at), q * r * np.sin(at), 0.13) for q in (0.13, 1.06))
         line = np.linspace(inner, outer, 6)
         model.add(mesh.sweep(line, 0.014, 6), wire, 0.11)
     model.add(put(mesh.cylinder(0.13, 0.11, 0.14, 0.01, 24), (0, 0, 0)), wire, 0.12)
-    screw = mesh.joined(
-        [
-            mesh.moved(mesh.cylinder(0.04, -0.12, -0.09, 0.01, 10), (x, y, 0))
-            for x in (-0.82, 0.82)
-            for y in (-0.82, 0.82)
-        ]
-    )
-    model.add(screw, steel(rng, 0.2), 0.02)
-    if rng.random() < 0.6:
-        plate(model, tag(rng, "FN"), rng, (rng.choice([-0.6, 0.6]), -0.87, -0.11), 0.4, Z)
-    return model

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from plantdemo.drawing import mesh
@@ -21,28 +23,21 @@ def gate_valve(rng: np.random.Generator) -> Model:
     count = int(rng.choice([4, 6, 8]))
     for z0, z1 in ((-4.8, -reach), (reach, 4.8)):
         model.add(put(mesh.pipe(r, z0, z1), (0, -0.3, 0), X), pipe)
-    model.add(
-        put(
-            mesh.revolve(
-                [
-                    (-reach, r * 1.1),
-                    (-reach * 0.5, r * 1.15),
-                    (-0.12, r * 1.5),
-                    (0.12, r * 1.5),
-                    (reach * 0.5, r * 1.15),
-                    (reach, r * 1.1),
-                ],
-                36,
-                True,
-            ),
-            (0, -0.3, 0),
-            X,
-        ),
-        body,
-    )
+    half = [(reach, r * 1.1), (reach * 0.5, r * 1.15), (0.12, r * 1.5)]
+    shell = [(-x, radius) for x, radius in half] + half[::-1]
+    model.add(put(mesh.revolve(shell, 36, True), (0, -0.3, 0), X), body)
     for side in (-1, 1):
         flange(model, (side * reach - 0.045, -0.3, 0), X, rf, 0.09, count, body, bolt)
         flange(model, (side * (reach + 0.10) - 0.045, -0.3, 0), X, rf, 0.085, count, pipe, bolt)
+    hub = (0, _bonnet(model, rng, count, (body, bolt, stem)), 0)
+    _handwheel(model, rng, hub, wheel)
+    plate(model, tag(rng, "HV"), rng, (rng.uniform(-0.1, 0.1), -0.3 - rng.uniform(0.0, 0.1), r * 1.5 + 0.12), 0.36)
+    return model
+
+
+def _bonnet(model: Model, rng: np.random.Generator, count: int, made_of: tuple[Material, Material, Material]) -> float:
+    """A valve's bonnet of (body, bolts, stem) with its yoke; returns the height of the handwheel's hub."""
+    body, bolt, stem = made_of
     neck = rng.uniform(0.24, 0.32)
     model.add(
         put(
@@ -66,18 +61,19 @@ def gate_valve(rng: np.random.Generator) -> Model:
     model.add(put(mesh.cylinder(neck * 0.62, tall, tall + 0.07, 0.015), (0, 0, 0), Y), body)
     top = tall + 0.12
     model.add(put(mesh.cylinder(0.035, 0.18, top + rng.uniform(0.04, 0.4)), (0, 0, 0), Y), stem)
+    return float(top)
+
+
+def _handwheel(model: Model, rng: np.random.Generator, hub: Sequence[float], wheel: Material) -> None:
     size = rng.uniform(0.34, 0.56)
     tilt = (0.0, 1.0, rng.uniform(0.25, 0.9))
     spokes, thick = int(rng.integers(3, 7)), rng.uniform(0.025, 0.045)
-    hub = (0, top, 0)
     model.add(put(mesh.torus(size, thick), hub, tilt), wheel)
     model.add(put(mesh.cylinder(0.085, -0.05, 0.05, 0.01, 20), hub, tilt), wheel)
     for i in range(spokes):
         a = 2 * np.pi * i / spokes
         line = np.linspace((0, 0, 0), (size * np.cos(a), size * np.sin(a), 0), 5)
         model.add(put(mesh.sweep(line, thick * 0.72, 8), hub, tilt), wheel)
-    plate(model, tag(rng, "HV"), rng, (rng.uniform(-0.1, 0.1), -0.3 - rng.uniform(0.0, 0.1), r * 1.5 + 0.12), 0.36)
-    return model
 
 
 def flange_joint(rng: np.random.Generator) -> Model:
@@ -134,24 +130,8 @@ def pressure_gauge(rng: np.random.Generator) -> Model:
         put(mesh.revolve([(-deep, 0), (-deep, r * 0.85), (-deep * 0.7, r * 0.97), (0.02, r * 0.97)], 48), (0, y, 0)),
         case,
     )
-    model.add(
-        put(
-            mesh.revolve(
-                [
-                    (-0.02, r * 0.97),
-                    (-0.02, r * 1.04),
-                    (0.05, r * 1.04),
-                    (0.07, r * 1.0),
-                    (0.07, r - rim),
-                    (0.02, r - rim * 1.2),
-                ],
-                56,
-            ),
-            (0, y, 0),
-        ),
-        bezel,
-        0.01,
-    )
+    ring = [(-0.02, r * 0.97), (-0.02, r * 1.04), (0.05, r * 1.04), (0.07, r * 1.0), (0.07, r - rim)]
+    model.add(put(mesh.revolve([*ring, (0.02, r - rim * 1.2)], 56), (0, y, 0)), bezel, 0.01)
     model.add(put(mesh.disc(r - rim * 1.1), (0, y, 0.022)), face)
     foot = y - r
     back = -deep * 0.45
@@ -159,13 +139,7 @@ def pressure_gauge(rng: np.random.Generator) -> Model:
     model.add(put(mesh.cylinder(0.085, -1.6, foot + 0.05), (0, 0, back), Y), fitting)
     model.add(put(mesh.extrude(mesh.polygon(6, 0.15), foot - 0.52, foot - 0.38), (0, 0, back), Y), fitting)
     if rng.random() < 0.7:
-        lever = paint(rng, "red", "blue", "yellow", "black", wear=0.1)
-        at = (0, foot - 0.62, back)
-        model.add(put(mesh.cylinder(0.14, -0.12, 0.12, 0.02), at, X), fitting)
-        if rng.random() < 0.5:
-            model.add(put(mesh.box(0.09, 0.5, 0.03, 0.005), (0.2, foot - 0.62, back + 0.18), Z, np.pi / 2), lever)
-        else:
-            model.add(put(mesh.cylinder(0.17, 0.15, 0.21, 0.02, 18), at, Z), lever)
+        _cock(model, rng, (0, foot - 0.62, back), fitting)
     plumb = paint(rng, "grey", "silver", "brown", "green", wear=0.4)
     model.add(put(mesh.pipe(0.2, -4.8, 4.8), (0, -1.35, back), X), plumb)
     model.add(put(mesh.cylinder(0.13, -1.25, foot - 0.7, 0.01), (0, 0, back), Y), plumb)
@@ -174,3 +148,13 @@ def pressure_gauge(rng: np.random.Generator) -> Model:
     elif rng.random() < 0.5:
         model.add(put(mesh.ball(0.05, 14), (0, y + r + 0.03, -deep * 0.4)), rubber())
     return model
+
+
+def _cock(model: Model, rng: np.random.Generator, at: tuple[float, float, float], fitting: Material) -> None:
+    """A gauge's stop cock, with a lever or a round knob."""
+    lever = paint(rng, "red", "blue", "yellow", "black", wear=0.1)
+    model.add(put(mesh.cylinder(0.14, -0.12, 0.12, 0.02), at, X), fitting)
+    if rng.random() < 0.5:
+        model.add(put(mesh.box(0.09, 0.5, 0.03, 0.005), (0.2, at[1], at[2] + 0.18), Z, np.pi / 2), lever)
+    else:
+        model.add(put(mesh.cylinder(0.17, 0.15, 0.21, 0.02, 18), at, Z), lever)
