@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-import pkgutil
 import shutil
 import tempfile
 from collections.abc import Callable
+from functools import lru_cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -61,7 +62,7 @@ class KernelCache(InTreeCacheLocator):
 
     def __init__(self, py_func: Any, py_file: str) -> None:
         super().__init__(py_func, py_file)
-        self._source = source_of(py_func.__module__, py_file)
+        self._source = source_of(py_func.__module__, py_file)  # of its folder: a kernel calls others of the same
         beside = Path(self._cache_path)
         if not (os.path.isfile(py_file) and _is_writable(beside)):
             self._cache_path = str(machine_folder(self._source))
@@ -78,12 +79,19 @@ class KernelCache(InTreeCacheLocator):
             return None
 
 
+@lru_cache
 def source_of(module: str, file: str) -> bytes:
-    """The text of a module, from a folder or a zip. Raises ``OSError`` or ``ImportError`` where it is nowhere."""
-    if os.path.isfile(file):
+    """The text of all modules of a module's package, from a folder or a zip; of a script, its own.
+
+    Compiled functions are linked into those that call them, so each depends on more than its own file. Raises
+    ``OSError`` or ``ImportError`` where the text is nowhere.
+    """
+    package = module.rpartition(".")[0]
+    if not package:
         return Path(file).read_bytes()
-    content = pkgutil.get_data(module, os.path.basename(file))
-    if content is None:
+    entries = sorted(files(package).iterdir(), key=lambda entry: entry.name)
+    content = b"".join(entry.read_bytes() for entry in entries if entry.name.endswith(".py"))
+    if not content:
         raise ImportError(f"{module} has no source")
     return content
 

@@ -13,11 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imgsearch.compiled import compiled
-from imgsearch.topk import float32 as fma
-from imgsearch.topk import int8 as vnni
-from imgsearch.topk import prefix as pruning
-from imgsearch.topk.bounds import pack_queries
+from imgsearch.topk.engine import choose
+from imgsearch.topk.prefix import choose_lead
 from imgsearch.topk.ranking import Batch, PairBuffer
+from imgsearch.topk.scan import scan
 from imgsearch.vectors import Matrix
 
 _BLOCK = 4096
@@ -176,17 +175,13 @@ def _block_pairs(
     """(left ids, right ids, scores) of one pair of blocks, unsorted."""
     thresholds = np.full(len(left), threshold, np.float32)
     thresholds = np.where(thresholds < threshold, np.nextafter(thresholds, np.float32(np.inf)), thresholds)
-    int8 = vnni.supported()
-    lead = pruning.choose_lead(left, right, thresholds, pruning.INT8 if int8 else pruning.FLOAT32)
+    engine = choose()
+    packed = engine.pack(left, choose_lead(left, right, thresholds, engine.costs))
     batch, room = Batch(right, right_ids, left_ids), _ROOM
     while True:
         queries, rows, scores = np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room, np.float32)
         buffer = PairBuffer(queries, rows, scores, np.zeros(1, np.int64), thresholds)
-        if int8:
-            scored = int(vnni.scan(left, pack_queries(left, lead), batch, 0, len(right), buffer))
-        else:
-            scored = int(fma.scan(left, fma.panels_of(left, lead), batch, 0, len(right), buffer))
-        if scored < 0:
+        if scan(left, packed, batch, 0, len(right), buffer) < 0:
             raise ValueError("a row of the right block is not finite")
         count = int(buffer.found[0])
         if count <= room:

@@ -39,11 +39,11 @@ _UNDERFLOW = 1e-20  # √(dim · 2⁻¹⁴⁹), and to spare
 class PackedQueries(NamedTuple):
     """Queries as bytes in the order the kernel reads them, and the float64 norms that the bound needs.
 
-    ``bytes``: (tiles, groups, QUERY_TILE, 4) int8; ``numbers``: (n_queries, 5) float64, see the columns below.
+    ``panels``: (tiles, groups, QUERY_TILE, 4) int8; ``numbers``: (n_queries, 5) float64, see the columns below.
     """
 
     lead: int
-    bytes: NDArray[np.int8]
+    panels: NDArray[np.int8]
     numbers: NDArray[np.float64]
 
 

@@ -1,9 +1,9 @@
-"""The search kernel in float32, for every CPU: a tile's product stays in registers and is compared at once.
+"""The product in float32, for every CPU: fused multiply-adds on vectors as wide as the CPU has them.
 
-Same plan as ``vnni``, with fused multiply-adds on vectors as wide as the CPU has them. Rows are packed coordinate by
-coordinate; after the ``lead`` first ones comes one more, the norm of the rest, so that the tile's dot products are
-upper bounds (Cauchy–Schwarz, see ``quantized``). Their rounding is at most γ |q||g| with γ = n 2⁻²⁴ / (1 − n 2⁻²⁴) over
-n = lead + 1 coordinates (Higham, Accuracy and Stability of Numerical Algorithms, §3.1); twice that is allowed for.
+Rows are packed coordinate by coordinate; after the ``lead`` first ones comes one more, the norm of the rest, so that
+the tile's dot products are upper bounds (Cauchy–Schwarz, see ``bounds``). Their rounding is at most γ |q||g| with
+γ = n 2⁻²⁴ / (1 − n 2⁻²⁴) over n = lead + 1 coordinates (Higham, Accuracy and Stability of Numerical Algorithms, §3.1);
+twice that is allowed for.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
-from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from imgsearch.compiled import compiled, compiled_sums, cpu_features
 from imgsearch.topk.bounds import LONGEST
-from imgsearch.topk.ranking import settle
+from imgsearch.topk.scan import Kernel, register
+from imgsearch.topk.tile import TILE_SIGNATURE, Product, tile_code
 from imgsearch.vectors import Matrix
 
 
@@ -35,7 +35,6 @@ def _tile() -> tuple[int, int, int]:
 LANES, REGISTERS, QUERY_TILE = _tile()
 ROW_TILE = LANES * REGISTERS
 CHUNK = ROW_TILE * 12
-_PAIRS = 128  # pairs kept back before they are scored
 
 
 class QueryPanels(NamedTuple):
@@ -74,131 +73,56 @@ def _pack(source, start, stop, lead, panels, norms):  # type: ignore[no-untyped-
         norms[r - start] = np.sqrt(lead_square + rest) * (1 + 1e-6)
 
 
+def _add(builder: Any, total: Any, row: Any, query: Any) -> Any:
+    shape = ir.FunctionType(total.type, [total.type] * 3)
+    multiply_add = builder.module.declare_intrinsic(f"llvm.fmuladd.v{LANES}f32", (), shape)
+    return builder.call(multiply_add, [query, row, total])
+
+
+PRODUCT = Product(
+    QUERY_TILE, LANES, REGISTERS, ir.FloatType(), 0.0, _add,
+    lambda builder, total, limit: builder.fcmp_ordered(">=", total, limit),
+)  # fmt: skip
+
+
 @intrinsic
 def _reach(typing_context: Any, queries: Any, rows: Any, limits: Any, masks: Any, depth: Any) -> Any:
-    """One tile: addresses of its packed queries and rows, float32 limits, uint32 masks to write; ``depth`` ≥ 1.
+    return TILE_SIGNATURE, tile_code(PRODUCT)
 
-    Bit ``r`` of ``masks[q]`` is set where the dot product of query q and row r is at least ``limits[q]``. Returns the
-    masks' union.
-    """
-    signature = types.uint32(types.intp, types.intp, types.intp, types.intp, types.intp)
 
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        queries, rows, limits, masks, depth = args
-        word, long, pointer, single = ir.IntType(32), ir.IntType(64), ir.PointerType(), ir.FloatType()
-        vector = ir.VectorType(single, LANES)
-        zeros, undefined = ir.Constant(vector, [0.0] * LANES), ir.Constant(vector, ir.Undefined)
-        first = ir.Constant(ir.VectorType(word, LANES), [0] * LANES)
-        shape = ir.FunctionType(vector, [vector] * 3)
-        multiply_add = builder.module.declare_intrinsic(f"llvm.fmuladd.v{LANES}f32", (), shape)
+class ChunkNorm(NamedTuple):
+    """Of a chunk of gallery rows: its greatest norm, infinite where a row is not finite or too long."""
 
-        def at(base: Any, offset: int, kind: Any) -> Any:
-            place = builder.inttoptr(builder.add(base, long(offset)), pointer)
-            return builder.load(place, typ=kind, align=4)
-
-        def spread(scalar: Any) -> Any:
-            return builder.shuffle_vector(builder.insert_element(undefined, scalar, word(0)), undefined, first)
-
-        before = builder.basic_block
-        loop, done = builder.append_basic_block("depth"), builder.append_basic_block("depth.done")
-        builder.branch(loop)
-        builder.position_at_end(loop)
-        step = builder.phi(long)
-        sums = [builder.phi(vector) for _ in range(QUERY_TILE * REGISTERS)]
-        query_place = builder.add(queries, builder.mul(step, long(4 * QUERY_TILE)))
-        row_place = builder.add(rows, builder.mul(step, long(4 * ROW_TILE)))
-        row_vectors = [at(row_place, 4 * LANES * v, vector) for v in range(REGISTERS)]
-        grown = []
-        for q in range(QUERY_TILE):
-            query_vector = spread(at(query_place, 4 * q, single))
-            grown += [
-                builder.call(multiply_add, [query_vector, row_vectors[v], sums[q * REGISTERS + v]])
-                for v in range(REGISTERS)
-            ]
-        following = builder.add(step, long(1))
-        step.add_incoming(long(0), before)
-        step.add_incoming(following, loop)
-        for old, new in zip(sums, grown, strict=True):
-            old.add_incoming(zeros, before)
-            old.add_incoming(new, loop)
-        builder.cbranch(builder.icmp_signed("<", following, depth), loop, done)
-
-        builder.position_at_end(done)
-        union = word(0)
-        for q in range(QUERY_TILE):
-            limit, mask = spread(at(limits, 4 * q, single)), word(0)
-            for v in range(REGISTERS):
-                reached = builder.fcmp_ordered(">=", grown[q * REGISTERS + v], limit)
-                bits = builder.zext(builder.bitcast(reached, ir.IntType(LANES)), word)
-                mask = builder.or_(mask, builder.shl(bits, word(LANES * v)))
-            builder.store(mask, builder.inttoptr(builder.add(masks, long(4 * q)), pointer), align=4)
-            union = builder.or_(union, mask)
-        return union
-
-    return signature, codegen
+    norm: float
 
 
 @compiled
-def _limit(threshold, query_norm, row_norm, gamma):  # type: ignore[no-untyped-def]  # compiled: typed by its arguments
-    """What a bound must reach: the threshold less the rounding of products, of this comparison, and of underflow."""
-    needed = np.float64(threshold) - gamma * query_norm * row_norm - 2.0**-22 * abs(np.float64(threshold)) - 1e-37
-    return np.float32(needed) if threshold != -np.inf else np.float32(-np.inf)
+def _memory(packed):  # type: ignore[no-untyped-def]  # compiled: typed by its arguments
+    rows = np.zeros((CHUNK // ROW_TILE, packed.lead + 1, ROW_TILE), np.float32)
+    return rows, np.empty(QUERY_TILE, np.float32)
 
 
 @compiled
-def scan(queries, packed, batch, start, stop, found):  # type: ignore[no-untyped-def]  # compiled: typed by its arguments
-    """Offer rows ``start:stop`` to every query. Returns the number of pairs that had to be scored, or -1 when a gallery
-    row is not finite. Needs ``4 CHUNK (lead + 1)`` bytes."""
-    lead, panels, query_norms = packed
-    thresholds, gallery = found.thresholds, batch.gallery
-    depth = lead + 1
-    gamma = 2 * (depth + 8) * 2.0**-24
-    rows, norms = np.zeros((CHUNK // ROW_TILE, depth, ROW_TILE), np.float32), np.empty(CHUNK, np.float64)
-    limits, masks = np.empty(QUERY_TILE, np.float32), np.empty(QUERY_TILE, np.uint32)
-    room = _PAIRS + QUERY_TILE * ROW_TILE
-    pair_queries, pair_rows = np.empty(room, np.int64), np.empty(room, np.int64)
-    query_place, row_place = panels.ctypes.data, rows.ctypes.data
-    limit_place, mask_place = limits.ctypes.data, masks.ctypes.data
-    n_queries, scored = len(queries), 0
-    for first in range(start, stop, CHUNK):
-        last = min(first + CHUNK, stop)
-        _pack(gallery, first, last, lead, rows, norms)
-        norm = 0.0
-        for r in range(last - first):
-            if not norms[r] < LONGEST:
-                return -1
-            norm = max(norm, norms[r])
-        n_row_tiles = (last - first + ROW_TILE - 1) // ROW_TILE
-        for query_tile in range(panels.shape[0]):
-            first_query = query_tile * QUERY_TILE
-            n_tile = min(QUERY_TILE, n_queries - first_query)
-            limits[:] = np.inf
-            for i in range(n_tile):
-                limits[i] = _limit(thresholds[first_query + i], query_norms[first_query + i], norm, gamma)
-            n_pairs = 0
-            for row_tile in range(n_row_tiles):
-                union = _reach(
-                    query_place + query_tile * depth * QUERY_TILE * 4,
-                    row_place + row_tile * depth * ROW_TILE * 4,
-                    limit_place,
-                    mask_place,
-                    depth,
-                )
-                if union != 0:
-                    for i in range(n_tile):
-                        mask = masks[i]
-                        row = first + row_tile * ROW_TILE
-                        while mask != 0:
-                            if mask & np.uint32(1) and row < last:
-                                pair_queries[n_pairs] = first_query + i
-                                pair_rows[n_pairs] = row
-                                n_pairs += 1
-                            mask >>= np.uint32(1)
-                            row += 1
-                if n_pairs >= _PAIRS or (n_pairs > 0 and row_tile == n_row_tiles - 1):
-                    settle(queries, batch, pair_queries, pair_rows, n_pairs, found)
-                    scored += n_pairs
-                    n_pairs = 0
-                    for i in range(n_tile):
-                        limits[i] = _limit(thresholds[first_query + i], query_norms[first_query + i], norm, gamma)
-    return scored
+def _pack_chunk(packed, gallery, first, last, rows):  # type: ignore[no-untyped-def]  # compiled
+    norms = np.empty(last - first, np.float64)
+    _pack(gallery, first, last, packed.lead, rows, norms)
+    greatest = 0.0
+    for norm in norms:
+        greatest = max(greatest, norm) if norm < LONGEST else np.inf
+    return ChunkNorm(greatest)
+
+
+@compiled
+def _set_limits(packed, thresholds, first_query, measures, limits):  # type: ignore[no-untyped-def]  # compiled
+    """The threshold less the rounding of products, of the comparison, of underflow; an empty slot is unreachable."""
+    gamma = 2 * (packed.lead + 9) * 2.0**-24
+    for slot in range(QUERY_TILE):
+        query = first_query + slot
+        limits[slot] = np.float32(np.inf)
+        if query < len(thresholds):
+            threshold = np.float64(thresholds[query])
+            rounding = gamma * packed.norms[query] * measures.norm + 2.0**-22 * abs(threshold) + 1e-37
+            limits[slot] = np.float32(threshold - rounding if threshold != -np.inf else -np.inf)
+
+
+register(QueryPanels, ChunkNorm, Kernel(_memory, _pack_chunk, _set_limits, _reach))

@@ -3,28 +3,22 @@
 The answer is a function of the rows and their ids alone: one total order (score descending, then id ascending) before
 every cut, and a score that no blocking can change (``score``). So batches, partitions, order of arrival, thresholds to
 start from and the CPU decide how long a search takes, never what it finds.
-
-Two engines share everything but the product: ``int8`` (AVX-512 VNNI, see ``vnni``) and ``float32`` (any CPU, see
-``fma``). Both only rule pairs out, by a proven bound; what is left is scored.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from imgsearch.topk import float32 as fma
-from imgsearch.topk import int8 as vnni
-from imgsearch.topk import prefix as pruning
-from imgsearch.topk.bounds import PackedQueries, pack_queries
-from imgsearch.topk.float32 import QueryPanels
+from imgsearch.topk.engine import EngineName, Packed, choose
+from imgsearch.topk.prefix import choose_lead
 from imgsearch.topk.ranking import Batch, Best, cut_all, nothing_found
+from imgsearch.topk.scan import scan
 from imgsearch.vectors import Matrix
 
-Engine = Literal["auto", "int8", "float32"]
 _STRETCH = 16_384  # rows between two choices of ``lead``
 _FEW = 1_024  # rows after which thresholds are worth choosing by
 
@@ -46,7 +40,7 @@ class RunningTopK:
     gallery.
     """
 
-    def __init__(self, queries: Matrix, top_k: int, engine: Engine = "auto", best: Best | None = None) -> None:
+    def __init__(self, queries: Matrix, top_k: int, engine: EngineName = "auto", best: Best | None = None) -> None:
         """``queries``: (n_queries, dim) float32, unit rows as a rule (any rows shorter than 1e15 are searched rightly).
         ``best``: what these queries have found so far, to go on from; it is written to.
 
@@ -56,15 +50,13 @@ class RunningTopK:
             raise ValueError(f"top_k is {top_k}: must be at least 1")
         if queries.ndim != 2:
             raise ValueError(f"queries of shape {queries.shape}: must be (n_queries, dim)")
-        if engine == "int8" and not vnni.supported():
-            raise ValueError("this CPU has no AVX-512 VNNI: leave the engine to 'auto'")
+        self._engine = choose(engine)
         self._queries = np.ascontiguousarray(queries, dtype=np.float32)
         if not np.isfinite(self._queries).all():
             raise ValueError("a query row is not finite")
-        self._int8 = engine == "int8" or (engine == "auto" and vnni.supported())
         self._best = nothing_found(len(self._queries), top_k) if best is None else best
         self._nobody = np.full(len(self._queries), -1, np.int64)
-        self._packed: PackedQueries | QueryPanels | None = None
+        self._packed: Packed | None = None
         self._seen = 0
         self.n_scored = 0
         """Pairs that had to be scored one by one so far, of ``len(queries)`` x rows seen."""
@@ -110,16 +102,12 @@ class RunningTopK:
 
     def _scan(self, batch: Batch, start: int, stop: int) -> int:
         queries, packed = self._queries, self._packed
-        costs = pruning.INT8 if self._int8 else pruning.FLOAT32
         lead = queries.shape[1]
         if self._seen >= _FEW:
-            lead = pruning.choose_lead(queries, batch.gallery[start:stop], self._best.thresholds, costs)
+            lead = choose_lead(queries, batch.gallery[start:stop], self._best.thresholds, self._engine.costs)
         if packed is None or packed.lead != lead:
-            packed = pack_queries(queries, lead) if self._int8 else fma.panels_of(queries, lead)
-            self._packed = packed
-        if isinstance(packed, PackedQueries):
-            return int(vnni.scan(queries, packed, batch, start, stop, self._best))
-        return int(fma.scan(queries, packed, batch, start, stop, self._best))
+            packed = self._packed = self._engine.pack(queries, lead)
+        return int(scan(queries, packed, batch, start, stop, self._best))
 
 
 def in_order(best: Best) -> TopK:
@@ -147,7 +135,7 @@ def merge(parts: Sequence[TopK], top_k: int) -> TopK:
     )
 
 
-def top_k(queries: Matrix, gallery: Matrix, k: int, engine: Engine = "auto") -> TopK:
+def top_k(queries: Matrix, gallery: Matrix, k: int, engine: EngineName = "auto") -> TopK:
     """The ``k`` rows of ``gallery`` with the greatest dot product, for every query; ids are row numbers.
 
     ``queries``: (n_queries, dim), ``gallery``: (n, dim), both float32. Raises as ``RunningTopK`` does.

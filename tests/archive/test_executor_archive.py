@@ -29,12 +29,11 @@ print(json.dumps([sys.prefix, sys.version.split()[0], outside]))
 """
 KERNELS = """
 import numpy as np
-from imgsearch.topk import float32, int8
+from imgsearch.topk.scan import scan
 from imgsearch.topk.topk import RunningTopK
 rows = np.eye(40, 32, dtype=np.float32)
 running = RunningTopK(rows, 3)
 running.update(rows, np.arange(40), np.arange(40), 0.1)
-scan = int8.scan if int8.supported() else float32.scan
 print(sum(scan.stats.cache_hits.values()), sum(scan.stats.cache_misses.values()))
 """
 

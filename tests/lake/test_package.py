@@ -9,7 +9,10 @@ import tomllib
 import zipfile
 from pathlib import Path
 
+import pytest
+
 import imgsearch
+from imgsearch.compiled import source_of
 from imgsearch.lake.package import code_id, package_files, write_package
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -63,6 +66,19 @@ def test_kernels_are_compiled_once_a_machine_from_the_zip(tmp_path: Path) -> Non
     assert [run[0] for run in runs] == ["[1.0, 1.0, 1.0]"] * 2
     assert [run[1].split()[0] for run in runs] == ["0", "1"]  # the second process compiles nothing
     assert runs[0][1].split()[1].startswith(str(tmp_path / ".cache" / "imgsearch" / "kernels"))
+
+
+def test_machine_code_is_that_of_the_whole_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel holds the code of those it calls: a neighbour that changes makes it out of date."""
+    folder = tmp_path / "kernels_of_a_test"
+    folder.mkdir()
+    for name in ("__init__.py", "caller.py", "called.py"):
+        (folder / name).write_text("x = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    before = source_of("kernels_of_a_test.caller", str(folder / "caller.py"))
+    (folder / "called.py").write_text("x = 2\n")
+    source_of.cache_clear()
+    assert source_of("kernels_of_a_test.caller", str(folder / "caller.py")) != before
 
 
 def test_code_id_is_that_of_the_files() -> None:
