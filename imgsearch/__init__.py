@@ -30,23 +30,37 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'imgsearch' has no attribute {name!r}")
 
 
-__version__ = "0.1.0"
-
-
 def search(
     queries: DataFrame,
     gallery: DataFrame,
     top_k: int = 10,
     *,
+    id_column: str = "image_id",
+    vector_column: str = "vector",
+    query_id_column: str | None = None,
+    query_vector_column: str | None = None,
     min_score: float | None = None,
     exclude_self: bool = False,
 ) -> DataFrame:
     """The ``top_k`` most similar gallery rows of each query, exactly, by cosine.
 
-    ``queries`` and ``gallery``: frames with ``image_id`` (sha-256 hex) and ``vector`` (packed float32, unit length),
-    such as rows of the table ``vectors``. Returns ``query_id``, ``rank`` (from 1), ``image_id``, ``score``.
-    Raises ``imgsearch.errors.UserError`` where the two cannot be compared.
-    """
-    from imgsearch.retrieval.matches import find
+    ``queries``, ``gallery``: frames with an id and a vector. An id is a string or an integer, once in its frame. A
+    vector is ``array<float>``, ``array<double>`` or MLlib's vector, which are scaled to unit length; or packed float32
+    (binary), as in the table ``vectors``, which must be of unit length: other bytes are refused, not guessed at.
+    The columns are called ``image_id`` and ``vector`` unless named; those of ``queries`` as those of ``gallery``.
 
-    return find(queries, gallery, top_k, min_score=min_score, exclude_self=exclude_self)
+    ``min_score``: the least cosine of a match. ``exclude_self``: a query does not match the gallery row with its id.
+
+    Returns ``query_id``, ``rank`` (from 1), ``image_id``, ``score``, with ids in their own types. Ties are broken by
+    id; long strings that are no sha-256 by a hash of it. The gallery is checked at once, and read again when the
+    answer is: save or cache one that is expensive to compute. The driver holds the queries.
+
+    Raises ``imgsearch.errors.UserError``, before any job where the schema shows it, for a column that is missing or of
+    another type, and for rows with a null id or vector, a repeated id, a zero or non-finite vector, or another
+    dimension.
+    """
+    from imgsearch.retrieval.frames import Names, search_frames
+
+    names = Names(id_column, vector_column)
+    query_names = Names(query_id_column or id_column, query_vector_column or vector_column)
+    return search_frames(queries, gallery, top_k, names, query_names, min_score=min_score, exclude_self=exclude_self)

@@ -40,6 +40,7 @@ from imgsearch.lake.runs import RunSummary
 from imgsearch.lake.session import build_session
 from imgsearch.lake.store import TableStore
 from imgsearch.projections import compress
+from imgsearch.projections.spaces import current_projection, vectors_of
 from imgsearch.report import export
 from imgsearch.retrieval import search
 from imgsearch.retrieval.searches import answers_of
@@ -110,6 +111,15 @@ class Warehouse:
         """A table of the warehouse. Raises ``UserError`` for an unknown name and for a table that is not there yet."""
         spec = _spec(name)
         return TableStore.open(self.spark, self.location).read(spec)
+
+    def vectors(self, encoder: str | None = None) -> DataFrame:
+        """``image_id`` and ``vector`` of every searchable image: packed float32 of unit length, however stored.
+
+        ``encoder``: its name or id; the latest one if not given. Raises ``UserError`` before ``compress`` has run.
+        """
+        store = TableStore.open(self.spark, self.location)
+        _, projection = current_projection(store, encoder)
+        return vectors_of(store, projection.projection_id).drop("projection_id")
 
     def _run(self, config_class: type[Any], run: Run, settings: dict[str, Any]) -> RunSummary:
         names = [f.name for f in dataclasses.fields(config_class) if f.name != "warehouse"]

@@ -1,4 +1,4 @@
-"""Vectors as they stand in a table: rows of float32, packed little-endian into one binary value each."""
+"""Vectors as columns: packed float32 (little-endian, one binary value a row), as the tables have them, and lists."""
 
 from __future__ import annotations
 
@@ -88,6 +88,40 @@ def unpack_bytes(column: pa.Array | pa.ChunkedArray | Sequence[bytes]) -> NDArra
         raise ValueError(f"vectors of {int(widths.min())} to {int(widths.max())} bytes where each should have {width}")
     flat = np.frombuffer(column.buffers()[2], np.uint8, count=n * width, offset=int(offsets[0]))
     return flat.reshape(n, width)
+
+
+def rows_of(column: pa.Array | pa.ChunkedArray, dim: int | None = None) -> Matrix:
+    """A column of packed float32 values, or of lists of numbers → (n, dim), values as they are.
+
+    Lists of float64 stay float64; a null in a list is NaN. Raises ``ValueError`` when rows are null, have unequal
+    lengths, or are not ``dim`` long.
+    """
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+    if not is_list(column.type):
+        return unpack(column, dim)
+    if column.null_count:
+        raise ValueError(f"{column.null_count} of {len(column)} vectors are null")
+    widths = np.unique(column.value_lengths().to_numpy(zero_copy_only=False))
+    expected = [widths[0] if dim is None else dim] if len(widths) else []
+    if widths.tolist() != expected:
+        raise ValueError(f"vectors of {widths.tolist()} numbers where each should have {expected[0]}")
+    values = column.flatten().to_numpy(zero_copy_only=False)
+    return values.reshape(len(column), expected[0] if expected else dim or 0)
+
+
+def unit_rows(column: pa.Array | pa.ChunkedArray, dim: int) -> Matrix:
+    """(n, dim) float32: packed rows as they are (they are of unit length), lists scaled to unit length.
+
+    Raises ``ValueError`` as ``rows_of``.
+    """
+    rows = rows_of(column, dim)
+    return unit(rows) if is_list(column.type) else rows
+
+
+def is_list(kind: pa.DataType) -> bool:
+    """Whether a column holds lists of numbers; else it holds packed values."""
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 
 Ids = NDArray[np.int64]

@@ -38,7 +38,7 @@ def test_a_warehouse_from_python(spark: SparkSession, tmp_path: Path, tiny: str,
     warehouse = imgsearch.Warehouse(str(tmp_path / "w"), spark)
     assert warehouse.ingest(input=str(tmp_path / "in")).rows_out == 12
     assert warehouse.embed(encoder=tiny).rows_out == 12
-    assert warehouse.compress(n_components=6).rows_out == 12
+    assert warehouse.compress(n_components=6, storage="float16").rows_out == 12
     assert warehouse.cluster(n_clusters="3").rows_out == 12
     draw(tmp_path / "query" / "q.png", 1, 9)
     matches = warehouse.search(queries=str(tmp_path / "query"), top_k=4).collect()
@@ -46,6 +46,10 @@ def test_a_warehouse_from_python(spark: SparkSession, tmp_path: Path, tiny: str,
     assert {Path(row["path"]).name[0] for row in matches} == {"1"}
     assert warehouse.dedup(threshold=0.99).columns[:2] == ["path", "image_id"]
     assert warehouse.table("clusters").count() == 3
+    pairs = imgsearch.search(warehouse.vectors().limit(2), warehouse.vectors(), top_k=4, exclude_self=True)
+    assert pairs.count() == 8
+    with pytest.raises(UserError, match=r"not of unit length .* Warehouse\(…\).vectors\(\)"):
+        imgsearch.search(warehouse.table("vectors"), warehouse.table("vectors"))
 
 
 def test_mistakes_are_one_line(spark: SparkSession, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ WITH_SPARK = {
     "projections": "compress projecting spaces",
     "encoders": "embed slices udf",
     "clusters": "cluster blocks rounds store layout drift_table numbers metadata thresholds",
-    "retrieval": "search queries conditions join matches recall group_search searches expanding",
+    "retrieval": "search queries conditions join matches recall group_search searches expanding id_keys frames",
     "duplicates": "dedup near grouping",
     "labels": "label evaluate calibrate image_names names spreading agreement retrieval_quality",
     "report": "export star_schema",

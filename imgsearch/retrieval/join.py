@@ -22,7 +22,7 @@ from imgsearch.lake.session import is_connect, n_slots
 from imgsearch.lake.shared import INLINE_BYTES, Shared, share
 from imgsearch.retrieval.probes import UNCLUSTERED, VisitingTopK, Visits, ranges, visits
 from imgsearch.topk.topk import RunningTopK, TopK, merge
-from imgsearch.vectors import Ids, Matrix, unpack
+from imgsearch.vectors import Ids, Matrix, unit_rows
 
 PARTIAL = "block int, k int, scores binary, keys binary"
 FOUND = "query_row int, rank int, image_key bigint, score float"
@@ -60,7 +60,8 @@ def search(
 ) -> DataFrame:
     """The ``top_k`` most similar gallery vectors of every query, by cosine.
 
-    ``queries``: (n_queries, dim) float32 unit rows. ``gallery``: ``image_id`` (sha-256 hex) and packed ``vector``.
+    ``queries``: (n_queries, dim) float32 unit rows. ``gallery``: ``image_id`` (sha-256 hex, or an int64
+    key from 0) and ``vector`` (packed rows of unit length, or lists of numbers, which are scaled to it).
     ``own``: (n_queries,) int64, the ``image_key`` that each query must not find, ``NOBODY`` for none.
     ``nearest``: (n_queries, nprobe), the clusters that each query visits; the gallery then has ``cluster_id`` too, and
     rows without one are looked at by all. Files without a visited cluster are not read.
@@ -135,7 +136,7 @@ def partial_topk(queries: Shared[Queries]) -> Callable[[Batches], Batches]:
             for batch in batches:
                 if len(batch):
                     clusters = batch.column(2).fill_null(UNCLUSTERED).to_numpy().astype(np.int64)
-                    rows, keys = unpack(batch.column(1), dim), order_keys(batch.column(0))
+                    rows, keys = unit_rows(batch.column(1), dim), keys_of(batch.column(0))
                     visiting.update(rows, keys, clusters, excluded, wanted.min_score)
             yield from _packed(visiting.result(), wanted.block)
             return
@@ -143,7 +144,7 @@ def partial_topk(queries: Shared[Queries]) -> Callable[[Batches], Batches]:
         for batch in batches:
             if len(batch):
                 running = running or RunningTopK(wanted.vectors, wanted.top_k)
-                rows, keys = unpack(batch.column(1), dim), order_keys(batch.column(0))
+                rows, keys = unit_rows(batch.column(1), dim), keys_of(batch.column(0))
                 running.update(rows, keys, excluded, wanted.min_score)
         if running is not None:
             yield from _packed(running.result(), wanted.block)
@@ -178,6 +179,11 @@ def merge_blocks(block_size: int) -> Callable[[pa.Table], pa.Table]:
     return merge_block
 
 
+def keys_of(image_ids: pa.Array) -> Ids:
+    """(n,) int64 that sort as the ids: those of sha-256 hex, or the ids themselves where they are int64 already."""
+    return image_ids.to_numpy() if pa.types.is_int64(image_ids.type) else order_keys(image_ids)
+
+
 def image_key(column: str) -> Column:
     """``keys.order_keys`` in SQL."""
     most = F.conv(F.substring(column, 1, KEY_DIGITS - 1), 16, 10).cast("bigint")
@@ -189,8 +195,8 @@ def sole_id() -> Column:
     """The ``image_id`` of rows with one ``image_key``; the query fails where there are two, and names them."""
     first, last = F.min("image_id"), F.max("image_id")
     collision = F.concat(
-        F.lit("images "), first, F.lit(" and "), last,
-        F.lit(" share their first 63 bits and cannot be told apart in one search; take one out of the warehouse"),
+        F.lit("images "), first.cast("string"), F.lit(" and "), last.cast("string"),
+        F.lit(" have one 63-bit key and cannot be told apart in one search; take one of them out of the gallery"),
     )  # fmt: skip
     return F.when(first == last, first).otherwise(F.raise_error(collision))
 

@@ -1,4 +1,4 @@
-"""The join's rows with names: what ``matches`` and ``group_matches`` hold; and the join for notebooks."""
+"""The join's rows with names: what ``matches`` and ``group_matches`` hold."""
 
 from __future__ import annotations
 
@@ -7,58 +7,8 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from imgsearch.errors import UserError
-from imgsearch.retrieval.join import NO_SCORE, image_key, search, sole_id
+from imgsearch.retrieval.join import image_key, sole_id
 from imgsearch.retrieval.queries import Asked
-from imgsearch.vectors import unpack
-
-
-def find(
-    queries: DataFrame,
-    gallery: DataFrame,
-    top_k: int = 10,
-    *,
-    min_score: float | None = None,
-    exclude_self: bool = False,
-) -> DataFrame:
-    """The join from a notebook: frames in, frame out.
-
-    ``queries`` and ``gallery`` have ``image_id`` (sha-256 hex) and ``vector`` (packed float32, unit length), such as
-    rows of ``vectors``. Returns ``query_id``, ``rank`` (from 1), ``image_id``, ``score``. Raises ``UserError``.
-    """
-    for name, frame in (("queries", queries), ("gallery", gallery)):
-        missing = [c for c in ("image_id", "vector") if c not in frame.columns]
-        if missing:
-            raise UserError(
-                f"search: {name} lacks {missing} (it has {frame.columns}); give rows of the table 'vectors'"
-            )
-    if top_k < 1:
-        raise UserError(f"search: top_k {top_k}: must be at least 1")
-    spark = gallery.sparkSession
-    table = queries.select("image_id", "vector").orderBy("image_id").toArrow()
-    first = gallery.select("vector").first()
-    if not table.num_rows or first is None:
-        return spark.createDataFrame([], "query_id string, rank int, image_id string, score float")
-    dim = len(first["vector"]) // 4
-    try:
-        vectors = unpack(table.column("vector"), dim)
-    except ValueError as e:
-        raise UserError(
-            f"search: queries have {e}, the dimension of the gallery; project both with one projection"
-        ) from e
-    asked = Asked(table.column("image_id").to_pylist(), [None] * table.num_rows, vectors, table.num_rows)
-    found = search(
-        vectors, gallery, top_k,
-        own=asked.own if exclude_self else None, min_score=NO_SCORE if min_score is None else min_score,
-    )  # fmt: skip
-    keyed = gallery.select("image_id", image_key("image_id").alias("image_key"))
-    some = keyed.join(found.select("image_key").distinct(), on="image_key", how="left_semi")
-    named = some.groupBy("image_key").agg(sole_id().alias("image_id"))
-    return (
-        found.join(F.broadcast(_numbered(spark, asked)), on="query_row", how="inner")
-        .join(named, on="image_key", how="inner")
-        .select("query_id", "rank", "image_id", "score")
-    )
 
 
 def named_matches(found: DataFrame, asked: Asked, images: DataFrame, threshold: float | None) -> DataFrame:

@@ -24,7 +24,7 @@ from imgsearch.projections.projecting import compress
 from imgsearch.projections.projection import Projection
 from imgsearch.projections.spaces import KnownEncoder, gallery_of
 from imgsearch.tables import IMAGES, QUARANTINE
-from imgsearch.vectors import Ids, Matrix, unit, unpack
+from imgsearch.vectors import Ids, Matrix, rows_of, unit, unpack
 
 MAX_BYTES = 1_000_000_000
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -144,7 +144,7 @@ def _from_vectors(projection: Projection, config: SearchConfig, table: DataFrame
         raise UserError(
             f"--queries {config.queries}: {found.column('vector').null_count:,} vectors are null; leave them out"
         )
-    vectors = _matrix(found.column("vector"), kind, projection.n_components, config.queries)
+    vectors = _matrix(found.column("vector"), projection.n_components, config.queries)
     lost = ~np.isfinite(vectors).all(axis=1) | ~vectors.any(axis=1)
     if lost.any():
         raise UserError(
@@ -155,16 +155,9 @@ def _from_vectors(projection: Projection, config: SearchConfig, table: DataFrame
     return Asked(ids, found.column("path").to_pylist(), unit(vectors), len(ids))
 
 
-def _matrix(column: pa.ChunkedArray, kind: str, dim: int, where: str) -> Matrix:
+def _matrix(column: pa.ChunkedArray, dim: int, where: str) -> Matrix:
     try:
-        if kind == "binary":
-            return unpack(column, dim)
-        rows = column.combine_chunks()
-        flat = rows.flatten().to_numpy(zero_copy_only=False).astype(np.float32)
-        widths = np.unique(rows.value_lengths().to_numpy(zero_copy_only=False))
-        if widths.tolist() != [dim]:
-            raise ValueError(f"vectors of {widths.tolist()} numbers where each should have {dim}")
-        return flat.reshape(len(rows), dim)
+        return rows_of(column, dim)
     except ValueError as e:
         raise UserError(
             f"--queries {where}: {e} (the gallery has {dim} components); search for the images themselves, "

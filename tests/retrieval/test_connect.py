@@ -19,6 +19,7 @@ SCRIPT = """
 import json, sys
 import numpy as np, pyarrow as pa
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 from imgsearch import search
 
 vectors = np.load(sys.argv[1])
@@ -29,12 +30,14 @@ gallery = spark.createDataFrame(table)
 queries = gallery.limit(5)
 rows = search(queries, gallery, top_k=4).orderBy("query_id", "rank").collect()
 answer = [[ids.index(r["query_id"]), ids.index(r["image_id"]), r["score"]] for r in rows]
-print(json.dumps([type(spark).__module__, answer]))
+own = spark.createDataFrame(pa.table({"id": range(-9, 0), "v": vectors[:9].astype("f8").tolist()}))
+twice = [r["image_id"] for r in search(own, own.withColumn("v", F.transform("v", lambda x: 2 * x)), 1,
+                                       id_column="id", vector_column="v").orderBy("query_id").collect()]
+print(json.dumps([type(spark).__module__, answer, twice]))
 """
 
 
 def test_search_over_spark_connect(tmp_path: Path) -> None:
-    pytest.importorskip("grpc", reason="Spark Connect's client needs grpcio")
     vectors = np.random.default_rng(3).normal(size=(60, 8)).astype("<f4")
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     np.save(tmp_path / "vectors.npy", vectors)
@@ -45,9 +48,10 @@ def test_search_over_spark_connect(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": str(ROOT), "PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
-    module, rows = json.loads(done.stdout.splitlines()[-1])
+    module, rows, twice = json.loads(done.stdout.splitlines()[-1])
     assert module.startswith("pyspark.sql.connect")
     assert len(rows) == 5 * 4
+    assert twice == list(range(-9, 0))
     scores = vectors @ vectors.T
     for start in range(0, len(rows), 4):
         query = rows[start][0]

@@ -39,5 +39,5 @@ def test_a_collision_is_named_and_doubles_no_row(spark: SparkSession, tmp_path: 
     ids = [first, second, *(an_id(i) for i in range(18))]
     made = make(spark, tmp_path / "w", vectors.astype(np.float32), ids=ids)
     config = SearchConfig(warehouse=made.location, queries=f"{made.location}/vectors", top_k=5)
-    with pytest.raises(PySparkException, match=f"images {first} and {second} share their first 63 bits"):
+    with pytest.raises(PySparkException, match=f"images {first} and {second} have one 63-bit key"):
         search.run(spark, config)
