@@ -144,7 +144,10 @@ class SearchConfig:
         metavar="PATH_OR_TABLE",
     )
     top_k: int = option("neighbours per query (with --group-by: groups)", 10, "K")
-    where: str | None = option("only images for which this SQL condition on the columns of 'images' holds", None, "SQL")
+    where: str | None = option(
+        "only images for which this SQL condition holds: columns of 'images', values, operators, plain functions",
+        None, "SQL"
+    )  # fmt: skip
     min_score: float | None = option("only matches with this score or more", None)
     exclude_self: bool = option("a query never finds its own bytes", False)
     nprobe: int | None = option("visit only this many clusters per query (default: all; exact)", None, "N")

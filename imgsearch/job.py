@@ -95,7 +95,7 @@ def run_job(name: str, argv: Sequence[str], run: Callable[[SparkSession, Any], R
     _take_stderr_back()
     try:
         config = settings_of(name, argv)
-        for chatty in ("py4j", "DataFrameQueryContextLogger"):
+        for chatty in ("py4j", "DataFrameQueryContextLogger", "SQLQueryContextLogger"):
             logging.getLogger(chatty).setLevel(logging.CRITICAL + 1)
         _run(name, config, run)
         return DONE

@@ -19,6 +19,7 @@ from imgsearch.images.inspection import inspect
 from imgsearch.images.source_tables import distinct_images
 from imgsearch.images.sources import read_source
 from imgsearch.lake.files import Found, n_tasks, with_content
+from imgsearch.lake.identifiers import quoted_part
 from imgsearch.lake.runs import RunSummary, Stopwatch, finish
 from imgsearch.lake.store import TableStore
 from imgsearch.tables import CONTENTS, IMAGES, QUARANTINE
@@ -116,7 +117,7 @@ def _as_images(rows: DataFrame, source: str) -> DataFrame:
         rows = rows.withColumn("n_rows", F.lit(1).cast("bigint"))
     ours = ("image_id", "path", "format", "width", "height", "n_bytes", "modified_at", "etag")
     last = ("reason", "detail", "n_rows", "_image_id")
-    carried = [f"`{c}`" for c in rows.columns if c not in (*ours, *last) and not c.startswith("_")]
+    carried = [quoted_part(c) for c in rows.columns if c not in (*ours, *last) and not c.startswith("_")]
     before = F.when(F.col("_reason").isNull(), F.col("_image_id"))  # of an image, not of a refusal
     now = {"source": F.lit(source), "ingested_at": F.current_timestamp(), "_image_id": before}
     return rows.withColumns(now).select(*ours, "source", "ingested_at", *carried, *last)

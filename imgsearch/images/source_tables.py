@@ -19,6 +19,7 @@ from pyspark.sql import functions as F
 from imgsearch.errors import UserError
 from imgsearch.images.columns import RESERVED, free_names
 from imgsearch.lake.files import STATUS_COLUMNS, Found, local_path, with_status
+from imgsearch.lake.identifiers import quoted_part
 from imgsearch.lake.local_files import OUTSIDE
 from imgsearch.lake.session import n_slots
 from imgsearch.places import CATALOG_NAME, SCHEME, absolute
@@ -77,7 +78,7 @@ def distinct_images(rows: DataFrame, where: str) -> DataFrame:
 
 def first_rows(rows: DataFrame) -> DataFrame:
     """One row a ``path``: the first by the JSON text of its metadata. ``n_rows``: how many there were."""
-    metadata = [F.col(f"`{c}`") for c in rows.columns if c not in RESERVED and not c.startswith("_")]
+    metadata = [F.col(quoted_part(c)) for c in rows.columns if c not in RESERVED and not c.startswith("_")]
     order = F.to_json(F.struct(*metadata)) if metadata else F.lit("")
     same = Window.partitionBy("path")
     counted = rows.withColumns({"n_rows": F.count("*").over(same), "_order": order})
@@ -122,9 +123,5 @@ def carry_columns(table: DataFrame) -> DataFrame:
     kinds = {c: kind for c, kind in table.dtypes if not kind.startswith(LEFT_OUT)}
     ours = {c.lower(): c for c in table.columns if c.lower() in ("content", "path")}
     others = free_names(c for c in kinds if c not in ours.values() and kinds[c] != "binary")
-    named = [F.col(f"`{c}`").alias(name) for name, c in ours.items()]
-    return table.select(*named, *(F.col(_quoted(c)).alias(name) for c, name in others.items()))
-
-
-def _quoted(name: str) -> str:
-    return "`" + name.replace("`", "``") + "`"
+    named = [F.col(quoted_part(c)).alias(name) for name, c in ours.items()]
+    return table.select(*named, *(F.col(quoted_part(c)).alias(name) for c, name in others.items()))

@@ -13,6 +13,7 @@ from imgsearch.errors import UserError
 from imgsearch.labels.calibration import Calibration, calibrate, labelled_pairs
 from imgsearch.labels.image_names import csv_frame, resolved, some_name
 from imgsearch.lake.batches import Batches, sample_rows
+from imgsearch.lake.identifiers import quoted_part
 from imgsearch.lake.runs import RunSummary, Stopwatch, finish
 from imgsearch.lake.store import TableStore
 from imgsearch.projections.spaces import current_projection, vectors_of
@@ -115,7 +116,9 @@ def label_scores(warehouse: TableStore, rows: DataFrame, vectors: DataFrame, con
             "name it with --label-column, or give pairs: path, other_path, match"
         )
     images = warehouse.read(IMAGES).select("image_id", "path", "source")
-    named = resolved(rows.select("line", "path", F.col(f"`{config.label_column}`").alias("label")), images, "path")
+    named = resolved(
+        rows.select("line", "path", F.col(quoted_part(config.label_column)).alias("label")), images, "path"
+    )
     usable = named.where(F.col("image_id").isNotNull() & (F.col("label") != ""))
     first = usable.groupBy("image_id").agg(F.min(F.struct("line", "label")).alias("first"))
     labels = warehouse.stage(first.select("image_id", "first.label"), "labels")

@@ -18,6 +18,7 @@ from imgsearch.labels.agreement import cluster_metrics, label_metrics, search_me
 from imgsearch.labels.image_names import csv_frame, resolved, some_name
 from imgsearch.labels.retrieval_quality import CUTS, Labelled, quality
 from imgsearch.lake.csv_files import write_file
+from imgsearch.lake.identifiers import quoted_part
 from imgsearch.lake.runs import RunSummary, Stopwatch, finish
 from imgsearch.lake.store import TableStore
 from imgsearch.projections.spaces import current_projection, vectors_of
@@ -68,7 +69,7 @@ def read_truth(warehouse: TableStore, path: str, label_column: str) -> Truth:
     """The labels that a CSV gives; copies of an image count once, by the first row that names one. ``UserError``."""
     images = warehouse.read(IMAGES).select("image_id", "path", "source")
     given = csv_frame(warehouse, path, "truth", ["path", label_column])
-    given = given.select("line", "path", F.col(f"`{label_column}`").alias("label"))
+    given = given.select("line", "path", F.col(quoted_part(label_column)).alias("label"))
     rows = warehouse.stage(resolved(given, images, "path"), "truth-rows")
     first = F.min(F.struct("line", "label")).alias("first")
     usable = rows.where(F.col("image_id").isNotNull() & (F.col("label") != ""))

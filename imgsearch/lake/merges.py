@@ -9,6 +9,7 @@ from delta.tables import DeltaTable
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from imgsearch.lake.identifiers import quoted_part
 from imgsearch.tables import TableSpec
 
 
@@ -24,7 +25,7 @@ def new_or_changed(
     types = dict(rows.dtypes)
 
     def value(side: str, c: str) -> Column:  # maps cannot be compared as they are
-        column = F.col(f"{side}.`{c}`")
+        column = F.col(f"{side}.{quoted_part(c)}")
         return F.to_json(F.struct(column.alias("_"))) if "map<" in types[c] else column
 
     differs = F.lit(False)
@@ -55,7 +56,7 @@ def same_key(spec: TableSpec, table: list[str], rows: list[str]) -> Column:
     """``t`` and ``s`` have one key. A column of the key that one of them lacks is null there."""
 
     def value(side: str, c: str) -> Column:
-        return F.col(f"{side}.`{c}`") if c in (table if side == "t" else rows) else F.lit(None)
+        return F.col(f"{side}.{quoted_part(c)}") if c in (table if side == "t" else rows) else F.lit(None)
 
     return reduce(and_, [value("t", c).eqNullSafe(value("s", c)) for c in spec.key])
 

@@ -8,6 +8,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
+from imgsearch.lake.identifiers import quoted_part
 from imgsearch.tables import TableSpec
 
 
@@ -33,5 +34,5 @@ def typed(spec: TableSpec, frame: DataFrame) -> DataFrame:
         .alias(f.name, metadata=f.metadata)
         for f in struct(spec.ddl)
     ]
-    extra = [F.col(f"`{c}`") for c in frame.columns if spec.open and c not in spec.columns]
+    extra = [F.col(quoted_part(c)) for c in frame.columns if spec.open and c not in spec.columns]
     return frame.select(*ours, *extra)

@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 
 from imgsearch.errors import UserError
 from imgsearch.lake.commits import commit
+from imgsearch.lake.identifiers import quoted, quoted_part
 from imgsearch.lake.leases import give_back, leased, take
 from imgsearch.lake.merges import merge_into, new_or_changed
 from imgsearch.lake.rows import empty, struct, typed
@@ -74,7 +75,7 @@ class TableStore:
 
     def _is_there(self, spec: TableSpec) -> bool:
         if self.is_catalog:
-            return self.spark.catalog.tableExists(f"{self.location}.{spec.name}")
+            return self.spark.catalog.tableExists(self.name(spec))
         return DeltaTable.isDeltaTable(self.spark, f"{self.location}/{spec.name}")
 
     def read(self, spec: TableSpec) -> DataFrame:
@@ -266,7 +267,7 @@ class TableStore:
     def delta(self, spec: TableSpec) -> DeltaTable:
         """Delta's own handle."""
         if self.is_catalog:
-            return DeltaTable.forName(self.spark, f"{self.location}.{spec.name}")
+            return DeltaTable.forName(self.spark, self.name(spec))
         return DeltaTable.forPath(self.spark, f"{self.location}/{spec.name}")
 
     def version(self, spec: TableSpec) -> int:
@@ -308,7 +309,7 @@ class TableStore:
         if where is not None:
             writer = writer.option("replaceWhere", where)
         if self.is_catalog:
-            writer.saveAsTable(f"{self.location}.{spec.name}")
+            writer.saveAsTable(self.name(spec))
         else:
             writer.save(f"{self.location}/{spec.name}")
 
@@ -331,21 +332,11 @@ def read_any(spark: SparkSession, where: str) -> DataFrame | None:
     """A Delta table by path or by name; ``None`` where there is none."""
     if CATALOG_NAME.match(where) and not Path(where).exists():
         try:
-            return spark.table(where) if spark.catalog.tableExists(where) else None
+            return spark.table(quoted(where)) if spark.catalog.tableExists(quoted(where)) else None
         except AnalysisException:  # more parts than the catalog has levels, or no such catalog
             return None
     path = absolute(where)
     return spark.read.format("delta").load(path) if DeltaTable.isDeltaTable(spark, path) else None
-
-
-def quoted(name: str) -> str:
-    """``a.b`` → ```a`.`b```."""
-    return ".".join(quoted_part(part) for part in name.split("."))
-
-
-def quoted_part(name: str) -> str:
-    """One identifier (or path) as SQL takes it, whatever is in it."""
-    return "`" + name.replace("`", "``") + "`"
 
 
 def _schema_exists(spark: SparkSession, location: str) -> bool:

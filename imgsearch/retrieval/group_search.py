@@ -11,6 +11,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from imgsearch.lake.identifiers import quoted_part
 from imgsearch.retrieval.groups import rank_groups
 from imgsearch.retrieval.join import image_key
 from imgsearch.vectors import Ids
@@ -52,7 +53,9 @@ def search_groups(
     paths votes for the group of each. Searches deeper for those queries whose ranking unseen images could change.
     ``stage``: computes a frame once. The driver sees the numbers of those queries.
     """
-    named = images.select("image_id", F.col(f"`{grouping.column}`").cast("string").alias("group_value")).distinct()
+    named = images.select(
+        "image_id", F.col(quoted_part(grouping.column)).cast("string").alias("group_value")
+    ).distinct()
     named = named.where(F.col("group_value").isNotNull())
     sizes = named.groupBy("group_value").agg(F.count("*").alias("size"))
     members = named.join(sizes, on="group_value", how="inner").withColumn("image_key", image_key("image_id"))

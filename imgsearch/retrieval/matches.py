@@ -7,6 +7,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from imgsearch.lake.identifiers import quoted_part
 from imgsearch.retrieval.join import image_key, sole_id
 from imgsearch.retrieval.queries import Asked
 
@@ -22,7 +23,7 @@ def named_matches(found: DataFrame, asked: Asked, images: DataFrame, threshold: 
 def named_groups(support: DataFrame, asked: Asked, images: DataFrame, column: str) -> DataFrame:
     """``groups.SUPPORT`` with names: the columns of ``group_matches``. A path is one of the group's own."""
     spark = support.sparkSession
-    value = F.col(f"`{column}`").cast("string").alias("group_value")
+    value = F.col(quoted_part(column)).cast("string").alias("group_value")
     paths = images.groupBy(image_key("image_id").alias("image_key"), value)
     named = paths.agg(sole_id().alias("image_id"), F.min("path").alias("path"))
     return (
