@@ -30,6 +30,7 @@ def run(spark: SparkSession, config: PipelineConfig) -> RunSummary:
     """Run the stages in order, printing each one's summary. A stopped pipeline goes on where it was."""
     watch = Stopwatch()
     output = config.output or default_output(config.warehouse)
+    export.claim_output(spark, output)
     rows_in, quarantined = prepare(spark, config)
     report = print_summary(export.run(spark, ExportConfig(warehouse=config.warehouse, output=output)))
     return finish(

@@ -28,7 +28,7 @@ def check_paths(job: str, config: Any) -> None:
         elif field.name == "warehouse" and (path.exists() or not CATALOG_NAME.match(value)):
             _check_warehouse(job, value, path)
         elif field.name == "output":
-            _check_output(value, path)
+            _check_output(value, path, [getattr(config, name, None) for name in INPUTS])
 
 
 def _check_input(option: str, value: str, path: Path, is_file: bool) -> None:
@@ -57,7 +57,11 @@ def _check_warehouse(job: str, value: str, path: Path) -> None:
         raise UserError.option("warehouse", value, f"no such folder; run `{LAUNCHER} ingest` to make it")
 
 
-def _check_output(value: str, path: Path) -> None:
+def _check_output(value: str, path: Path, inputs: list[Any]) -> None:
     parent = next((p for p in path.absolute().parents if p.exists()), path)
     if not parent.is_dir():
         raise UserError.option("output", value, f"{parent} is a file; give a path in a folder")
+    for given in inputs:
+        local = local_path(given) if isinstance(given, str) else None
+        if local is not None and path.exists() and local.exists() and path.samefile(local):
+            raise UserError.option("output", value, "is what this job reads; give another name")

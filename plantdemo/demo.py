@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import shutil
 import time
 from pathlib import Path
 
@@ -19,14 +18,17 @@ from imgsearch.config import (
 )
 from imgsearch.errors import UserError
 from imgsearch.labels import evaluate, label
+from imgsearch.lake.owned import claim
 from imgsearch.lake.runs import RunSummary, Stopwatch, finish, print_summary
+from imgsearch.lake.shared_files import LocalFolder
 from imgsearch.lake.store import TableStore
+from imgsearch.places import SCHEME, absolute
 from imgsearch.report import export
 from imgsearch.retrieval import search
 from plantdemo.config import DemoConfig
 from plantdemo.drawing.gallery import DrawnGallery, draw_gallery
 
-MARKER = ".imgsearch-demo"
+MARKER, PARTS = ".imgsearch-demo", ("warehouse", "export", "gallery")
 NAMED_PER_KIND = 5
 
 
@@ -80,11 +82,11 @@ def name_some(gallery: DrawnGallery) -> Path:
 
 def _own_folder(given: str) -> Path:
     """The demo's folder, without what an earlier demo left in it. Another's folder is never touched."""
-    out = Path(given).expanduser().absolute()
-    if out.is_file() or (out.is_dir() and any(out.iterdir()) and not (out / MARKER).exists()):
-        raise UserError(f"--out {given}: is not empty and no earlier demo made it; give a new or empty folder")
-    out.mkdir(parents=True, exist_ok=True)
-    (out / MARKER).touch()
+    if SCHEME.match(given):
+        raise UserError.option("out", given, "the demo draws into a local folder; give a path")
+    out = Path(absolute(given))
+    folder = LocalFolder(out)
+    claim(folder, MARKER, "out", given, PARTS)
     for part in ("warehouse", "export"):
-        shutil.rmtree(out / part, ignore_errors=True)
+        folder.remove(part)
     return out

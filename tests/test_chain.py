@@ -355,7 +355,7 @@ def test_mistakes_are_told_and_nothing_is_written(spark: SparkSession, chain: Ch
         (truth("lonely.csv"), "every label has one image only"),
         (
             lambda: export.run(spark, ExportConfig(warehouse=w, output=str(tmp_path / "mine"))),
-            "is not empty and no earlier export made it",
+            "is not empty and no earlier run made it",
         ),
     ]
     before = versions(spark, chain)

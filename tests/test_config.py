@@ -14,6 +14,7 @@ from imgsearch.config import (
     ClusterConfig,
     CompressConfig,
     EmbedConfig,
+    EvaluateConfig,
     IngestConfig,
     SearchConfig,
 )
@@ -21,6 +22,7 @@ from imgsearch.errors import UserError
 from imgsearch.job import JOBS
 from imgsearch.options import DEFAULT_FILE
 from imgsearch.options import parse as parse_options
+from imgsearch.preflight import check_paths
 
 CONFIGS = {name: job.settings() for name, job in JOBS.items() if job.config is not None}
 parse = partial(parse_options, sections=JOBS)
@@ -185,3 +187,15 @@ def test_any_arguments_are_settings_or_one_line(argv: list[str]) -> None:
     assert said
     assert "\n" not in said
     assert code == 0
+
+
+def test_a_job_never_writes_over_what_it_reads(tmp_path: Path) -> None:
+    truth = tmp_path / "truth.csv"
+    truth.write_text("path,label\n")
+    (tmp_path / "link.csv").symlink_to(truth)
+    (tmp_path / "w").mkdir()
+    for output in (truth, tmp_path / "link.csv", tmp_path / "w" / ".." / "truth.csv"):
+        config = EvaluateConfig(warehouse=str(tmp_path / "w"), truth=str(truth), output=str(output))
+        with pytest.raises(UserError, match=r"--output .*\.csv: is what this job reads; give another name"):
+            check_paths("evaluate", config)
+    check_paths("evaluate", dataclasses.replace(config, output=str(tmp_path / "new.csv")))

@@ -31,7 +31,7 @@ JOB_FILES = {
 }  # fmt: skip
 #: Files that may import Spark (marked * in LAYOUT.md).
 WITH_SPARK = {
-    "lake": "lost_workers session store rows commits merges shared_files staging files compaction hadoop_files "
+    "lake": "lost_workers owned session store rows commits merges shared_files staging files compaction hadoop_files "
     "remote_files batches memory mllib progress runs waiting shared",
     "images": "ingest sources source_tables inspection changes",
     "projections": "compress projecting spaces",

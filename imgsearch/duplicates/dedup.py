@@ -24,6 +24,7 @@ from imgsearch.duplicates.near import Stage, homes, near_across, near_pairs
 from imgsearch.errors import LAUNCHER, UserError
 from imgsearch.lake.batches import Batches, sample_rows, streamed
 from imgsearch.lake.csv_files import write_batches
+from imgsearch.lake.owned import check_file
 from imgsearch.lake.runs import RunSummary, Stopwatch, finish
 from imgsearch.lake.session import n_slots
 from imgsearch.lake.store import TableStore
@@ -47,6 +48,8 @@ def run(spark: SparkSession, config: DedupConfig) -> RunSummary:
     watch = Stopwatch()
     warehouse = TableStore.open(spark, config.warehouse)
     _, projection = current_projection(warehouse, config.encoder)
+    if config.output is not None:
+        check_file(config.output, "representative_id" if config.against is None else "other_path")
     images = warehouse.read(IMAGES).select("image_id", "path")
     n_files = images.count()
     details: dict[str, object] = {"threshold": config.threshold}

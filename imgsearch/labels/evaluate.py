@@ -19,6 +19,7 @@ from imgsearch.labels.image_names import csv_frame, resolved, some_name
 from imgsearch.labels.retrieval_quality import CUTS, Labelled, quality
 from imgsearch.lake.csv_files import write_file
 from imgsearch.lake.identifiers import quoted_part
+from imgsearch.lake.owned import check_file
 from imgsearch.lake.runs import RunSummary, Stopwatch, finish
 from imgsearch.lake.store import TableStore
 from imgsearch.projections.spaces import current_projection, vectors_of
@@ -46,6 +47,8 @@ def run(spark: SparkSession, config: EvaluateConfig) -> RunSummary:
     watch = Stopwatch()
     warehouse = TableStore.open(spark, config.warehouse)
     _, projection = current_projection(warehouse, config.encoder)
+    if config.output is not None:
+        check_file(config.output, "metric")
     truth = read_truth(warehouse, config.truth, config.label_column)
     labelled = labelled_vectors(warehouse, projection.projection_id, truth, config)
     metrics = retrieval_metrics(labelled, config.expand)

@@ -18,7 +18,7 @@ from imgsearch.places import SCHEME
 def readable(place: str) -> Iterator[Path]:
     """``place`` as a file of this machine: itself, or a copy while the context lasts. Raises ``OSError``."""
     if not SCHEME.match(place):
-        yield Path(place.removeprefix("file://").removeprefix("file:"))
+        yield _local(place)
         return
     with tempfile.TemporaryDirectory(prefix="imgsearch-") as folder:
         local = Path(folder, "copy")
@@ -29,6 +29,38 @@ def readable(place: str) -> Iterator[Path]:
         yield local
 
 
+def is_folder(place: str) -> bool:
+    """Whether there is a folder at ``place``. Raises ``OSError``."""
+    if not SCHEME.match(place):
+        return _local(place).is_dir()
+    path, system = _path(_session(), place)
+    try:
+        return bool(system.exists(path) and system.getFileStatus(path).isDirectory())
+    except Py4JJavaError as e:
+        raise _os_error(e) from e
+
+
+def read_start(place: str, n_bytes: int) -> bytes:
+    """The first bytes of a file, at most ``n_bytes``; none where there is no file. Raises ``OSError``."""
+    try:
+        if not SCHEME.match(place):
+            with _local(place).open("rb") as file:
+                return file.read(n_bytes)
+        path, system = _path(_session(), place)
+        stream = system.open(path)
+        try:
+            return bytes(stream.readNBytes(n_bytes))
+        finally:
+            stream.close()
+    except FileNotFoundError:
+        return b""
+    except Py4JJavaError as e:
+        error = _os_error(e)
+        if isinstance(error, FileNotFoundError):
+            return b""
+        raise error from e
+
+
 def leave(local: Path, place: str) -> None:
     """Move a file of this machine to the URI ``place``, whole or not at all. Raises ``OSError``."""
     spark = _session()
@@ -37,6 +69,8 @@ def leave(local: Path, place: str) -> None:
     target, system = _path(spark, place)
     try:
         _copy(str(local), part, move=True)
+        if is_folder(place):
+            raise IsADirectoryError(21, "is a folder")
         system.delete(target, False)
         if not system.rename(_path(spark, part)[0], target):
             raise OSError(5, f"{part} cannot be renamed")
@@ -67,6 +101,10 @@ def _path(spark: SparkSession, place: str) -> tuple[Any, Any]:
     jvm: Any = spark._jvm
     path = jvm.org.apache.hadoop.fs.Path(place if SCHEME.match(place) else Path(place).absolute().as_uri())
     return path, path.getFileSystem(spark._jsc.hadoopConfiguration())
+
+
+def _local(place: str) -> Path:
+    return Path(place.removeprefix("file://").removeprefix("file:"))
 
 
 def _session() -> SparkSession:

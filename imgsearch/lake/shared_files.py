@@ -37,7 +37,7 @@ class SharedFolder(Protocol):
         """When the file was written last, or ``None`` where it is missing."""
 
     def remove(self, name: str) -> None:
-        """Remove a file or a folder with all that is in it; nothing happens where it is missing."""
+        """Remove a file, a link (not what it leads to) or a folder with all in it; nothing where it is missing."""
 
     def now(self) -> float:
         """The filesystem's time."""
@@ -88,7 +88,7 @@ class LocalFolder:
     def remove(self, name: str) -> None:
         """See ``SharedFolder``."""
         path = self.path / name
-        if path.is_dir():
+        if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)

@@ -19,6 +19,7 @@ from imgsearch.lake.leases import Lease, give_back, is_live, take
 from imgsearch.lake.shared_files import SharedFolder, shared_folder
 
 STAGING, LEASES = "_staging", "_leases"
+RUN_ID = re.compile(r"[0-9a-f]{32}")
 #: Begins the names of rows that outlive a run that was stopped, for the next one to go on with; and for how long.
 KEPT, KEPT_SECONDS = "kept-", 7 * 24 * 3600.0
 
@@ -115,7 +116,7 @@ class Staging:
     def remove_left_over(self) -> None:
         """Remove what runs that are gone have left, but rows that another run may go on with, for a week."""
         folder, leases = self._folder(), self._leases()
-        for run_id in folder.names():
+        for run_id in filter(RUN_ID.fullmatch, folder.names()):  # what has another name is another's
             if not is_live(leases, f"run-{run_id}") and not self._is_kept(run_id):
                 with suppress(OSError):
                     folder.remove(run_id)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,16 +15,17 @@ from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from imgsearch.config import ExportConfig
-from imgsearch.errors import UserError
 from imgsearch.images.decode import DecodeLimits
 from imgsearch.images.sources import with_bytes
 from imgsearch.lake.batches import sample_rows
 from imgsearch.lake.files import read_local
 from imgsearch.lake.lost_workers import is_retry
+from imgsearch.lake.owned import claim, folder_at
 from imgsearch.lake.remote_files import leave_folder
 from imgsearch.lake.runs import RunSummary, Stopwatch, finish
+from imgsearch.lake.shared_files import LocalFolder
 from imgsearch.lake.store import TableStore
-from imgsearch.places import SCHEME, absolute
+from imgsearch.places import absolute, local_path
 from imgsearch.projections.spaces import current_projection, vectors_of
 from imgsearch.report.data import MAX_CLUSTERS, MAX_QUERIES, OUTLIERS_PER_CLUSTER, PER_CLUSTER
 from imgsearch.report.page import ReportData, write_report
@@ -38,7 +38,7 @@ from imgsearch.tables import (
 )
 from imgsearch.vectors import unpack
 
-MARKER = ".imgsearch-export"
+MARKER, PARTS = ".imgsearch-export", ("delta", "parquet", "report")
 AT_ONCE = 4  # tables written side by side
 ROWS_A_FILE = 1_000_000  # of a table as Parquet
 MAX_FOLDERS, MAX_RUNS, MAX_METRICS = 50, 500, 500  # rows that the page gets
@@ -50,7 +50,7 @@ def run(spark: SparkSession, config: ExportConfig) -> RunSummary:
     warehouse = TableStore.open(spark, config.warehouse)
     encoder, projection = current_projection(warehouse, config.encoder)
     out = absolute(config.output)
-    _refuse_foreign(out, config.output)
+    claim_output(spark, config.output)
     points = _map(warehouse, projection.projection_id, config.map_points)
     flat = flat_tables(
         warehouse, encoder.encoder_id, projection.projection_id, spark.createDataFrame(points), config.search_id
@@ -67,6 +67,11 @@ def run(spark: SparkSession, config: ExportConfig) -> RunSummary:
     page = _write_report(warehouse, data, out)
     n = data.n_distinct_total or 0
     return finish(warehouse, "export", watch, rows_in=n, rows_out=n, details={"tables": len(tables), "report": page})
+
+
+def claim_output(spark: SparkSession, given: str) -> None:
+    """Mark the folder of the export as ours. Raises ``UserError`` where it is another's."""
+    claim(folder_at(spark, absolute(given)), MARKER, "output", given, PARTS)
 
 
 def _write_table(frame: DataFrame, name: str, out: str) -> None:
@@ -204,20 +209,17 @@ def _shown_members(members: DataFrame, clusters: list[int]) -> DataFrame:
 
 def _write_report(warehouse: TableStore, data: ReportData, out: str) -> str:
     """Thumbnails and the page, into ``out/report``; by way of a local folder where ``out`` is not one."""
-    remote = bool(SCHEME.match(out))
-    local = Path(tempfile.mkdtemp(prefix="imgsearch-report-")) if remote else Path(out.removeprefix("file:")) / "report"
-    folder = local / "thumbnails"
-    if folder.exists():
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
+    place = local_path(out)
+    local = Path(tempfile.mkdtemp(prefix="imgsearch-report-")) if place is None else place / "report"
+    LocalFolder(local).remove("thumbnails")
+    (local / "thumbnails").mkdir(parents=True)
     names: dict[str, str] = {}
     for row in thumbnails(_shown_files(warehouse, data)).toLocalIterator():
         if row["thumbnail"] is not None:
             names[row["image_id"]] = f"thumbnails/{row['image_id'][:24]}.jpg"
             (local / names[row["image_id"]]).write_bytes(row["thumbnail"])
     page = write_report(ReportData(**{**vars(data), "thumbnails": names}), local)
-    if not remote:
-        (Path(out.removeprefix("file:")) / MARKER).touch()
+    if place is not None:
         return str(page)
     leave_folder(local, f"{out}/report")
     return f"{out}/report/index.html"
@@ -234,17 +236,6 @@ def _shown_files(warehouse: TableStore, data: ReportData) -> DataFrame:
     )
     n_tasks = max(1, min(len(files), spark.sparkContext.defaultParallelism * 2))
     return with_bytes(warehouse, spark.createDataFrame(table)).repartition(n_tasks)
-
-
-def _refuse_foreign(out: str, given: str) -> None:
-    """An export never overwrites a folder that it did not make."""
-    if SCHEME.match(out):
-        return
-    folder = Path(out.removeprefix("file:"))
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not (folder / MARKER).exists()):
-        raise UserError(f"--output {given}: is not empty and no earlier export made it; give a new or empty folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / MARKER).touch()
 
 
 def _pandas(frame: DataFrame) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from imgsearch.config import SearchConfig
 from imgsearch.errors import LAUNCHER, UserError
 from imgsearch.lake.batches import streamed
 from imgsearch.lake.csv_files import write_batches
+from imgsearch.lake.owned import check_file
 from imgsearch.lake.rows import typed
 from imgsearch.lake.runs import RunSummary, Stopwatch, finish
 from imgsearch.lake.store import TableStore
@@ -58,6 +59,8 @@ def run(spark: SparkSession, config: SearchConfig) -> RunSummary:
     watch = Stopwatch()
     warehouse = TableStore.open(spark, config.warehouse)
     encoder, projection = current_projection(warehouse, config.encoder)
+    if config.output is not None:
+        check_file(config.output, "query_id")
     scope = _scope(warehouse, projection, config)
     queries = read_queries(spark, warehouse, encoder, projection, config)
     search_id = new_search_id(config, watch.started_at)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import multiprocessing
 import os
-import shutil
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from imgsearch.lake.shared_files import LocalFolder
 from plantdemo.drawing.camera import expose, frame, jpeg
 from plantdemo.drawing.damage import DAMAGES, NEAR_COPIES, damaged, near_copy
 from plantdemo.drawing.kinds import KINDS
@@ -160,8 +160,7 @@ def _clear(out: Path) -> None:
         if not (out / MARKER).is_file():
             raise ValueError(f"{out} is not empty and was not drawn by imgsearch: name a new or empty folder")
         for folder in ("images", "queries"):
-            if (out / folder).is_dir():
-                shutil.rmtree(out / folder)
+            LocalFolder(out).remove(folder)
         (out / "truth.csv").unlink(missing_ok=True)
     out.mkdir(parents=True, exist_ok=True)
     (out / MARKER).write_text(
