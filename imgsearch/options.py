@@ -18,7 +18,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar
 
-from imgsearch.errors import UserError, did_you_mean
+from imgsearch.errors import LAUNCHER, UserError, did_you_mean
 
 DEFAULT_FILE = files("imgsearch").joinpath("conf", "default.toml")
 
@@ -43,7 +43,7 @@ def within(name: str, value: float | None, low: float, high: float) -> None:
 Config = TypeVar("Config")
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
     """argparse whose mistakes are one line with a next step."""
 
     def error(self, message: str) -> NoReturn:
@@ -62,39 +62,46 @@ def parse(
 
     Raises ``UserError`` for anything unknown, missing or out of range; ``SystemExit(0)`` after ``--help``.
     """
-    parser = _Parser(
-        prog=f"./spark-submit.sh {job}",
-        description=getattr(cls, "about", None),
-        allow_abbrev=False,
-        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=32, width=110),
-    )
     hints = typing.get_type_hints(cls)
     options = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    for name, f in options.items():
-        _add_option(parser, name, hints[name], f)
-    parser.add_argument("--config", metavar="FILE.toml", help=f"settings in a file, under [{job}]")
-    given, rest = parser.parse_known_args(list(argv))
+    parser = _job_parser(job, getattr(cls, "about", None), options, hints)
+    arguments, rest = parser.parse_known_args(list(argv))
     if rest:
-        flags = ["--" + n.replace("_", "-") for n in options]
-        raise UserError(
-            f"{job} has no option {rest[0]!r}{did_you_mean(rest[0].split('=')[0], flags)}; "
-            f"`{parser.prog} --help` lists the options"
-        )
+        near = did_you_mean(rest[0].split("=")[0], [_flag(name) for name in options])
+        parser.error(f"{job} has no option {rest[0]!r}{near}")
     values: dict[str, Any] = {}
     if default_file.is_file():
         values |= _section(default_file, job, options, sections)
-    if given.config:
-        values |= _section(Path(given.config), job, options, sections)
-    values |= {k: v for k, v in vars(given).items() if k in options and v is not None}
+    if arguments.config:
+        values |= _section(Path(arguments.config), job, options, sections)
+    values |= {k: v for k, v in vars(arguments).items() if k in options and v is not None}
     for name, f in options.items():
         if name not in values and f.default is dataclasses.MISSING:
-            flag = "--" + name.replace("_", "-")
-            raise UserError(f"{job} needs {flag}: {f.metadata['help']}; `{parser.prog} --help` lists the options")
+            parser.error(f"{job} needs {_flag(name)}: {f.metadata['help']}")
     return cls(**{name: _checked(name, value, hints[name]) for name, value in values.items()})
 
 
+def _job_parser(
+    job: str, about: str | None, options: dict[str, dataclasses.Field[Any]], hints: dict[str, Any]
+) -> Parser:
+    parser = Parser(
+        prog=f"{LAUNCHER} {job}",
+        description=about,
+        allow_abbrev=False,
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=32, width=110),
+    )
+    for name, f in options.items():
+        _add_option(parser, name, hints[name], f)
+    parser.add_argument("--config", metavar="FILE.toml", help=f"settings in a file, under [{job}]")
+    return parser
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
 def _add_option(parser: argparse.ArgumentParser, name: str, hint: Any, f: dataclasses.Field[Any]) -> None:
-    flag = "--" + name.replace("_", "-")
+    flag = _flag(name)
     text = f.metadata["help"].replace("%", "%%")
     if f.default is dataclasses.MISSING:
         text += " (required)"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
+from functools import partial
+from itertools import chain, islice
 from typing import NamedTuple
 
 import numpy as np
@@ -49,37 +50,35 @@ def embed_files(
     At most ``BATCH`` decoded images (of the network's size) are held at once, and ``n_threads`` files being decoded.
     With more than one thread the next files are decoded while the network runs.
     """
-    size = (preprocessing.height, preprocessing.width)
-
-    def pixels_of(source: Source) -> NDArray[np.uint8] | ImageError:
-        try:
-            return decode(source(), size, limits, preprocessing.resample, preprocessing.fit, preprocessing.resize_to)
-        except ImageError as e:
-            return e
-        except MemoryError:
-            return ImageError(OUT_OF_MEMORY, "it does not fit into the worker's memory")
-
-    decoded = _in_order(pixels_of, iter(sources), n_threads)
-    embeddings: list[Matrix] = []
-    quality: list[NDArray[np.float32]] = []
-    errors: list[ImageError | None] = []
+    decoded = _in_order(partial(_pixels, preprocessing, limits), iter(sources), n_threads)
+    chunks = [_embed_chunk([], runtime, dim)]
     while chunk := list(islice(decoded, BATCH)):
-        good = [i for i, pixels in enumerate(chunk) if not isinstance(pixels, ImageError)]
-        rows = np.zeros((len(chunk), dim), np.float32)
-        marks = np.zeros((len(chunk), 4), np.float32)
-        if good:
-            pixels = np.stack([chunk[i] for i in good])
-            rows[good] = runtime(pixels)
-            marks[good] = quality_batch(pixels)
-        embeddings.append(rows)
-        quality.append(marks)
-        errors += [
-            pixels if isinstance(pixels, ImageError) else _unusable(row)
-            for pixels, row in zip(chunk, rows, strict=True)
-        ]
-    if not errors:
-        return Embedded(np.empty((0, dim), np.float32), np.empty((0, 4), np.float32), [])
-    return Embedded(np.concatenate(embeddings), np.concatenate(quality), errors)
+        chunks.append(_embed_chunk(chunk, runtime, dim))
+    embeddings, quality, errors = zip(*chunks, strict=True)
+    return Embedded(np.concatenate(embeddings), np.concatenate(quality), list(chain.from_iterable(errors)))
+
+
+def _pixels(preprocessing: Preprocessing, limits: DecodeLimits, source: Source) -> NDArray[np.uint8] | ImageError:
+    """A file's pixels as the network takes them, or what is wrong with it."""
+    size = (preprocessing.height, preprocessing.width)
+    try:
+        return decode(source(), size, limits, preprocessing.resample, preprocessing.fit, preprocessing.resize_to)
+    except ImageError as e:
+        return e
+    except MemoryError:
+        return ImageError(OUT_OF_MEMORY, "it does not fit into the worker's memory")
+
+
+def _embed_chunk(chunk: Sequence[NDArray[np.uint8] | ImageError], runtime: Runtime, dim: int) -> Embedded:
+    """The network over the decoded images of a chunk."""
+    rows, marks = np.zeros((len(chunk), dim), np.float32), np.zeros((len(chunk), 4), np.float32)
+    pictures = {i: pixels for i, pixels in enumerate(chunk) if not isinstance(pixels, ImageError)}
+    if pictures:
+        good, pixels = list(pictures), np.stack(list(pictures.values()))
+        rows[good] = runtime(pixels)
+        marks[good] = quality_batch(pixels)
+    answers = zip(chunk, rows, strict=True)
+    return Embedded(rows, marks, [p if isinstance(p, ImageError) else _unusable(row) for p, row in answers])
 
 
 def _unusable(row: NDArray[np.float32]) -> ImageError | None:

@@ -87,20 +87,10 @@ def resolve(
     ``runtime`` is chosen by the precision unless given: ONNX Runtime for float32 and int8, OpenVINO for bf16. Raises
     ``UserError`` for everything that cannot be had, with what to do.
     """
-    for option, value, known in (("pooling", pooling, POOLINGS), ("precision", precision, PRECISIONS)):
-        if value not in known:
-            raise UserError.option(option, value, f"must be one of {', '.join(known)}")
-    runtime = runtime or RUNTIME_OF[precision]
-    if runtime not in RUNTIMES:
-        raise UserError.unknown("runtime", runtime, RUNTIMES)
-    if precision == "bf16" and runtime == "onnx":
-        raise UserError.option(
-            "precision", precision, "ONNX Runtime has no bf16 on CPU; choose runtime openvino or torch"
-        )
-    if precision == "int8" and runtime != "onnx":
-        raise UserError.option("precision", precision, f"is ONNX Runtime's; leave out runtime {runtime}")
-    if runtime != "onnx":
-        require(runtime, f"--precision {precision}" if precision == "bf16" else f"runtime {runtime}")
+    for option, value, choices in (("pooling", pooling, POOLINGS), ("precision", precision, PRECISIONS)):
+        if value not in choices:
+            raise UserError.option(option, value, f"must be one of {', '.join(choices)}")
+    runtime = _runtime_for(precision, runtime)
     source = find_source(name)
     family = source.backbone.family
     packages = [RUNTIMES[runtime], "pillow", *filter(None, [ARCHITECTURE_PACKAGES.get(family)])]
@@ -115,6 +105,22 @@ def resolve(
         backbone=source.backbone,
         versions=tuple(sorted(versions)),
     )
+
+
+def _runtime_for(precision: str, runtime: str | None) -> str:
+    """The runtime to use, ``runtime`` if it is given. Raises ``UserError`` where it cannot do the precision."""
+    runtime = runtime or RUNTIME_OF[precision]
+    if runtime not in RUNTIMES:
+        raise UserError.unknown("runtime", runtime, RUNTIMES)
+    if precision == "bf16" and runtime == "onnx":
+        raise UserError.option(
+            "precision", precision, "ONNX Runtime has no bf16 on CPU; choose runtime openvino or torch"
+        )
+    if precision == "int8" and runtime != "onnx":
+        raise UserError.option("precision", precision, f"is ONNX Runtime's; leave out runtime {runtime}")
+    if runtime != "onnx":
+        require(runtime, f"--precision {precision}" if precision == "bf16" else f"runtime {runtime}")
+    return runtime
 
 
 def _version(package: str) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
 
 from imgsearch.encoders.sources import Listed, list_encoders
 from imgsearch.errors import LAUNCHER, UserError, did_you_mean
+from imgsearch.options import Parser
 
 FILES = """\
 --encoder also takes a file of one's own: .safetensors, .pth, .pt (weights, or TorchScript), .pt2, .onnx, with its
@@ -19,14 +18,14 @@ extra 'timm'."""
 
 def run(argv: Sequence[str]) -> int:
     """Print the list; returns the exit code. Raises ``UserError`` for unknown options and for no match."""
-    parser = _Parser(
+    parser = Parser(
         prog=f"{LAUNCHER} encoders", allow_abbrev=False,
         description="list the networks that --encoder takes, and which of them need a download",
     )  # fmt: skip
     parser.add_argument("part", nargs="?", metavar="PART", help="only names that contain this (default: all)")
     parser.add_argument("--offline", action="store_true", help="only those that need no download")
-    given = parser.parse_args(list(argv))
-    text = table(chosen(list_encoders(), given.part, given.offline))
+    arguments = parser.parse_args(list(argv))
+    text = table(chosen(list_encoders(), arguments.part, arguments.offline))
     try:
         print(f"{text}\n\n{FILES}", flush=True)
     except BrokenPipeError:  # `encoders | head` has seen enough; Python must not try again at its end
@@ -36,15 +35,15 @@ def run(argv: Sequence[str]) -> int:
 
 def chosen(listed: Sequence[Listed], part: str | None, offline: bool) -> list[Listed]:
     """Encoders whose name contains ``part``; with ``offline``, those that are here. Raises ``UserError`` for none."""
-    kept = [entry for entry in listed if part is None or part.lower() in entry.name]
-    if not kept:
+    encoders = [entry for entry in listed if part is None or part.lower() in entry.name]
+    if not encoders:
         near = did_you_mean(str(part), [entry.name for entry in listed])
         raise UserError(f"no encoder's name contains {part!r}{near}; `{LAUNCHER} encoders` lists them all")
     if offline:
-        kept = [entry for entry in kept if entry.available == "offline"]
-        if not kept:
+        encoders = [entry for entry in encoders if entry.available == "offline"]
+        if not encoders:
             raise UserError(f"none of these is here; leave --offline out, or run `{LAUNCHER} encoders --offline`")
-    return kept
+    return encoders
 
 
 def table(listed: Sequence[Listed]) -> str:
@@ -52,10 +51,3 @@ def table(listed: Sequence[Listed]) -> str:
     rows = [Listed._fields, *((e.name, f"{e.dim:,}", e.available, e.note) for e in listed)]
     name, dim, available = (max(len(row[i]) for row in rows) for i in range(3))
     return "\n".join(f"{row[0]:<{name}}  {row[1]:>{dim}}  {row[2]:<{available}}  {row[3]}" for row in rows)
-
-
-class _Parser(argparse.ArgumentParser):
-    """argparse whose mistakes are one line with a next step."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}; `{self.prog} --help` lists the options")

@@ -41,43 +41,46 @@ def run(spark: SparkSession, config: CompressConfig) -> RunSummary:
     total = embeddings.count()
     before = find_projection(warehouse, encoder.encoder_id)
     projection = _reusable(before, config, encoder.dim, total)
-    details: dict[str, object] = {}
-    notes: list[str] = []
     if projection is None:
         projection = fit_projection(embeddings, total, encoder, before, config)
     is_new = before is None or before.projection_id != projection.projection_id
+    details = _loss(embeddings, total, projection) if is_new else {}
+    # vectors first, then what makes them the current ones, then the old ones go: a stopped run harms nothing
+    rows_in, bad = _write_vectors(warehouse, embeddings, projection, is_new)
     if is_new:
-        details |= _loss(embeddings, total, projection)
-    elif total > 2 * projection.n_fitted and projection.n_fitted < config.fit_images:
-        notes.append(
-            f"the projection was fitted on {projection.n_fitted:,} of now {total:,} embeddings; --refit fits it anew"
-        )
-    details |= {
+        _save(warehouse, projection)
+    if warehouse.exists(VECTORS):
+        _remove_outdated(warehouse)
+    return finish(
+        warehouse, "compress", watch, rows_in=rows_in, rows_out=rows_in - bad, quarantined=bad,
+        details=details | _described(projection),
+        notes=() if is_new else _notes(projection, total, config.fit_images),
+    )  # fmt: skip
+
+
+def _described(projection: Projection) -> dict[str, object]:
+    return {
         "projection_id": projection.projection_id,
         "n_components": projection.n_components,
         "explained_variance": f"{projection.explained_variance_ratio.sum():.4f}",
         "engine": projection.engine,
     }
-    rows_in, bad = _write_vectors(warehouse, embeddings, projection, is_new)
-    if (
-        is_new
-    ):  # vectors first, then what makes them the current ones, then the old ones go: a stopped run harms nothing
-        path = f"{warehouse.folder()}/models/pca/{projection.projection_id}"
-        explained = projection.explained_variance_ratio.astype(float).tolist()
-        pca_model(spark, projection.components.astype(float).tolist(), explained).write().overwrite().save(path)
-        keep_projection(warehouse, projection, path)
-    if warehouse.exists(VECTORS):
-        _remove_outdated(warehouse)
-    return finish(
-        warehouse,
-        "compress",
-        watch,
-        rows_in=rows_in,
-        rows_out=rows_in - bad,
-        quarantined=bad,
-        details=details,
-        notes=tuple(notes),
-    )
+
+
+def _notes(projection: Projection, total: int, fit_images: int) -> tuple[str, ...]:
+    """A projection is old when there are twice the embeddings that it was fitted on, and a fit would use more."""
+    if total <= 2 * projection.n_fitted or projection.n_fitted >= fit_images:
+        return ()
+    return (f"the projection was fitted on {projection.n_fitted:,} of now {total:,} embeddings; --refit fits it anew",)
+
+
+def _save(warehouse: TableStore, projection: Projection) -> None:
+    """The projection as a row of ``projections`` and as an MLlib model."""
+    path = f"{warehouse.folder()}/models/pca/{projection.projection_id}"
+    explained = projection.explained_variance_ratio.astype(float).tolist()
+    model = pca_model(warehouse.spark, projection.components.astype(float).tolist(), explained)
+    model.write().overwrite().save(path)
+    keep_projection(warehouse, projection, path)
 
 
 def _reusable(before: Projection | None, config: CompressConfig, dim: int, total: int) -> Projection | None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -128,60 +129,77 @@ def _report_data(
     warehouse: TableStore, tables: dict[str, DataFrame], points: pa.Table, encoder: str, projection: str
 ) -> ReportData:
     """The page's frames, from the exported tables: totals of everything, and the images that are shown."""
-    images = tables["dim_image"]
-    folder = "folder" if "folder" in images.columns else "source"
     clusters = _pandas(tables["dim_cluster"].orderBy(F.desc("size"), "cluster_id"))
-    shown = _pandas(_shown_members(tables["fact_member"], clusters["cluster_id"].tolist()[:MAX_CLUSTERS]))
-    matches = tables["fact_match"].where(F.col("rank") <= PER_CLUSTER)
-    queries = matches.select("query_path").distinct().orderBy("query_path").limit(MAX_QUERIES)
-    found = _pandas(matches.join(queries, on="query_path", how="inner").orderBy("query_path", "rank"))
-    wanted = {*shown["image_id"], *points.column("image_id").to_pylist(), *found["image_id"]}
-    wanted |= {*clusters["medoid_id"].iloc[:MAX_CLUSTERS]}
-    ids = warehouse.spark.createDataFrame(pa.table({"image_id": pa.array(sorted(wanted), pa.string())}))
+    members = _pandas(_shown_members(tables["fact_member"], clusters["cluster_id"].tolist()[:MAX_CLUSTERS]))
+    matches = _shown_matches(tables["fact_match"])
+    shown = {*members["image_id"], *points.column("image_id").to_pylist(), *matches["image_id"]}
+    shown |= {*clusters["medoid_id"].iloc[:MAX_CLUSTERS]}
+    ids = warehouse.spark.createDataFrame(pa.table({"image_id": pa.array(sorted(shown), pa.string())}))
+    images = _with_folder(tables["dim_image"])
     facts = images.join(ids, on="image_id", how="inner")
-    quarantine = tables["quarantine"]
-    reasons = _pandas(quarantine.groupBy("reason", "stage").agg(F.count("*").alias("n")).orderBy(F.desc("n"), "reason"))
-    by_reason = Window.partitionBy("reason", "stage").orderBy("path")
-    totals = _totals(images, folder)
-
-    def breakdown(name: str, level: int) -> pd.DataFrame:
-        rows = totals[totals["level"] == level][[name, "n"]]
-        return rows.sort_values("n", ascending=False, kind="stable").reset_index(drop=True)
-
-    everything = totals[totals["level"] == 7]
     return ReportData(
         title="What is in here",
         warehouse=warehouse.location,
         encoder=encoder,
         projection=projection,
-        images=_pandas(
-            facts.select("image_id", "path", "format", "width", "height", "n_bytes", F.col(folder).alias("folder"))
-        ),
-        quarantine=_pandas(quarantine.withColumn("_n", F.row_number().over(by_reason)).where("_n <= 10").drop("_n")),
+        images=_pandas(facts.select("image_id", "path", "format", "width", "height", "n_bytes", "folder")),
         clusters=clusters[["cluster_id", "size", "medoid_id", "cohesion", "label"]],
-        members=shown,
+        members=members,
         curve=_pandas(warehouse.read_or_empty(CLUSTER_CURVE).where(F.col("projection_id") == projection)),
         map=points.to_pandas(),
-        matches=found,
+        matches=matches,
         metrics=_pandas(tables["metrics"].limit(MAX_METRICS)),
         runs=_pandas(_latest_runs(tables["runs"])),
-        n_images_total=int(everything["n"].sum()),
-        n_distinct_total=int(everything["distinct"].sum()),
-        n_quarantined_total=int(reasons["n"].sum()),
         n_clusters_total=len(clusters),
-        formats=breakdown("format", 3),
-        folders=breakdown("folder", 5),
-        sizes=breakdown("longer_side", 6).sort_values("longer_side"),
-        reasons=reasons,
         created_at=datetime.now(UTC),
+        **_refused(tables["quarantine"]),
+        **_breakdowns(_totals(images)),
     )
 
 
-def _totals(images: DataFrame, folder: str) -> pd.DataFrame:
+def _with_folder(images: DataFrame) -> DataFrame:
+    """Images have a folder, or else the source they came from in its place."""
+    return images if "folder" in images.columns else images.withColumn("folder", F.col("source"))
+
+
+def _shown_matches(matches: DataFrame) -> pd.DataFrame:
+    """The best matches of the first queries by path."""
+    best = matches.where(F.col("rank") <= PER_CLUSTER)
+    queries = best.select("query_path").distinct().orderBy("query_path").limit(MAX_QUERIES)
+    return _pandas(best.join(queries, on="query_path", how="inner").orderBy("query_path", "rank"))
+
+
+def _refused(quarantine: DataFrame) -> dict[str, Any]:
+    """``ReportData``'s fields of the images that could not be used: how many by reason, and ten examples of each."""
+    counts = quarantine.groupBy("reason", "stage").agg(F.count("*").alias("n"))
+    reasons = _pandas(counts.orderBy(F.desc("n"), "reason"))
+    numbered = quarantine.withColumn("_n", F.row_number().over(Window.partitionBy("reason", "stage").orderBy("path")))
+    examples = _pandas(numbered.where("_n <= 10").drop("_n"))
+    return {"quarantine": examples, "reasons": reasons, "n_quarantined_total": int(reasons["n"].sum())}
+
+
+def _breakdowns(totals: pd.DataFrame) -> dict[str, Any]:
+    """``ReportData``'s fields with counts of all images, from ``_totals``."""
+
+    def by(name: str, level: int) -> pd.DataFrame:
+        rows = totals[totals["level"] == level][[name, "n"]]
+        return rows.sort_values("n", ascending=False, kind="stable").reset_index(drop=True)
+
+    everything = totals[totals["level"] == 7]
+    return {
+        "formats": by("format", 3),
+        "folders": by("folder", 5),
+        "sizes": by("longer_side", 6).sort_values("longer_side"),
+        "n_images_total": int(everything["n"].sum()),
+        "n_distinct_total": int(everything["distinct"].sum()),
+    }
+
+
+def _totals(images: DataFrame) -> pd.DataFrame:
     """Paths (``n``) and contents (``distinct``) by format (level 3), folder (5, the largest), longer side (6) and in
     all (7)."""
     power = F.pow(F.lit(2), F.floor(F.log2(F.greatest("width", "height")))).cast("int")
-    sized = images.select("format", F.col(folder).alias("folder"), power.alias("longer_side"), "n_paths")
+    sized = images.select("format", "folder", power.alias("longer_side"), "n_paths")
     sets = [[F.col("format")], [F.col("folder")], [F.col("longer_side")], []]
     counts = sized.groupingSets(sets, "format", "folder", "longer_side").agg(
         F.grouping_id().cast("int").alias("level"), F.sum("n_paths").alias("n"), F.count("*").alias("distinct")

@@ -14,7 +14,7 @@ import os
 from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from imgsearch.errors import LAUNCHER
 from imgsearch.report import curve, ingested, scatter
@@ -24,6 +24,9 @@ from imgsearch.report.data import MAP_POINTS, MATCHES_PER_QUERY, MAX_QUERIES, Re
 from imgsearch.report.palette import DARK, DARK_PAGE, LIGHT, LIGHT_PAGE, assign_marks, outline
 from imgsearch.report.text import count, decimal, duration, moment
 from imgsearch.terminal import is_missing, visible
+
+if TYPE_CHECKING:
+    import jinja2
 
 __all__ = ["ReportData", "render", "write_report"]
 
@@ -75,20 +78,9 @@ def render(data: ReportData) -> str:
             names.setdefault(point.cluster, f"Cluster {point.cluster}")
     marks = assign_marks(list(names), scatter.centres(points))
     searches = _searches(data, album)
-    script = _resource("report.js")
-    import jinja2  # executors have no Jinja
-    from markupsafe import Markup
-
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.loader = jinja2.FunctionLoader(_resource)
-    environment.filters.update(count=count, decimal=decimal, duration=duration, moment=moment, visible=visible)
-    return environment.get_template("report.html.j2").render(
+    return _template().render(
+        **_resources(),
         data=data,
-        style=Markup(_resource("report.css").replace("/* palette */", _palette_css())),
-        script=Markup(script),
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         created=data.created_at or datetime.now(),
         totals=_totals(data),
         pace=_pace(data),
@@ -111,6 +103,29 @@ def render(data: ReportData) -> str:
         launcher=LAUNCHER,
         payload=_payload(album, points, names),
     )
+
+
+def _template() -> jinja2.Template:
+    import jinja2  # executors have no Jinja
+
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.loader = jinja2.FunctionLoader(_resource)
+    environment.filters.update(count=count, decimal=decimal, duration=duration, moment=moment, visible=visible)
+    return environment.get_template("report.html.j2")
+
+
+def _resources() -> Record:
+    """The page's style and script, and the script's hash for its content security policy."""
+    from markupsafe import Markup
+
+    script = _resource("report.js")
+    return {
+        "style": Markup(_resource("report.css").replace("/* palette */", _palette_css())),
+        "script": Markup(script),
+        "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    }
 
 
 def _resource(name: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import reduce
+
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
@@ -33,50 +35,23 @@ def flat_tables(
     ``fact_match`` has the matches of one search: the last, or the one named.
     """
     images = warehouse.read(IMAGES)
-    quality = warehouse.read(EMBEDDINGS).where(F.col("encoder_id") == encoder_id).select("image_id", *QUALITY)
     ours = F.col("projection_id") == projection_id
     members = with_rank(warehouse.read_or_empty(MEMBERS).where(ours)).drop("projection_id", "codebook_id")
-    labels = warehouse.read_or_empty(IMAGE_LABELS)
-    first = Window.partitionBy("image_id").orderBy("path")
-    one = images.withColumns(
-        {"_n": F.row_number().over(first), "n_paths": F.count("*").over(Window.partitionBy("image_id"))}
-    ).where("_n = 1")
-    label = labels.select(
-        "image_id", "label", F.col("confidence").alias("label_confidence"), F.col("origin").alias("label_origin")
-    )
-    dim_image = (
-        one.drop("_n")
-        .join(quality, on="image_id", how="left")
-        .join(
-            members.select("image_id", "cluster_id", F.col("score").alias("cluster_score"), "is_outlier"),
-            on="image_id",
-            how="left",
-        )
-        .join(label.dropDuplicates(["image_id"]), on="image_id", how="left")
-        .join(
-            points.select("image_id", F.col("x").alias("map_x"), F.col("y").alias("map_y")), on="image_id", how="left"
-        )
-    )
-    # a cluster is called what most of its labelled members are called
-    votes = (
-        members.join(label.dropDuplicates(["image_id"]), on="image_id")
-        .where("label IS NOT NULL")
-        .groupBy("cluster_id", "label")
-        .count()
-    )
-    names = (
-        votes.groupBy("cluster_id")
-        .agg(F.max(F.struct("count", "label")).alias("top"), F.sum("count").alias("all"))
-        .select(
-            "cluster_id", F.col("top.label").alias("label"), (F.col("top.count") / F.col("all")).alias("label_share")
-        )
-    )
+    labels = _labels(warehouse)
+    details = [
+        warehouse.read(EMBEDDINGS).where(F.col("encoder_id") == encoder_id).select("image_id", *QUALITY),
+        members.select("image_id", "cluster_id", F.col("score").alias("cluster_score"), "is_outlier"),
+        labels,
+        points.select("image_id", F.col("x").alias("map_x"), F.col("y").alias("map_y")),
+    ]
     clusters = warehouse.read_or_empty(CLUSTERS).where(ours).drop("centroid", "projection_id", "codebook_id")
-    dim_cluster = clusters.withColumn("metadata", F.to_json("metadata")).join(names, on="cluster_id", how="left")
+    names = cluster_names(members, labels)
     runs, searches = warehouse.read_or_empty(RUNS), warehouse.read_or_empty(SEARCHES)
     return {
-        "dim_image": dim_image,
-        "dim_cluster": dim_cluster,
+        "dim_image": reduce(
+            lambda frame, part: frame.join(part, on="image_id", how="left"), details, _one_path(images)
+        ),
+        "dim_cluster": clusters.withColumn("metadata", F.to_json("metadata")).join(names, on="cluster_id", how="left"),
         "image_path": images.select(
             "image_id", "path", "source", *(c for c in images.columns if c not in IMAGES.columns)
         ),
@@ -87,3 +62,27 @@ def flat_tables(
         "metrics": warehouse.read_or_empty(METRICS),
         "runs": runs.withColumns({c: F.to_json(c) for c in ("versions_read", "versions_written", "details")}),
     }
+
+
+def _one_path(images: DataFrame) -> DataFrame:
+    """One row per content: its first path, and ``n_paths``."""
+    same = Window.partitionBy("image_id")
+    numbered = images.withColumns({"_n": F.row_number().over(same.orderBy("path")), "n_paths": F.count("*").over(same)})
+    return numbered.where("_n = 1").drop("_n")
+
+
+def _labels(warehouse: TableStore) -> DataFrame:
+    """``image_id``, ``label``, ``label_confidence``, ``label_origin``: one row an image."""
+    labels = warehouse.read_or_empty(IMAGE_LABELS).select(
+        "image_id", "label", F.col("confidence").alias("label_confidence"), F.col("origin").alias("label_origin")
+    )
+    return labels.dropDuplicates(["image_id"])
+
+
+def cluster_names(members: DataFrame, labels: DataFrame) -> DataFrame:
+    """``cluster_id``, ``label`` and ``label_share``: a cluster has the name that most of its labelled members have."""
+    votes = members.join(labels, on="image_id", how="inner").where("label IS NOT NULL").groupBy("cluster_id", "label")
+    tops = votes.count().groupBy("cluster_id")
+    return tops.agg(F.max(F.struct("count", "label")).alias("top"), F.sum("count").alias("all")).select(
+        "cluster_id", F.col("top.label").alias("label"), (F.col("top.count") / F.col("all")).alias("label_share")
+    )

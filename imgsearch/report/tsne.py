@@ -34,12 +34,32 @@ def tsne_map(
     indices = np.arange(n, dtype=np.int64)
     if n > max_points:
         indices = np.sort(np.random.default_rng(seed).choice(n, max_points, replace=False)).astype(np.int64)
-    rows = _principal(vectors[indices].astype(np.float64), N_COMPONENTS)
-    if len(rows) < 4 or not rows.any():  # nothing to arrange: too few points, or all of them the same
-        return _flat(rows), indices
-
-    from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):
+        rows = principal_components(vectors[indices].astype(np.float64))
+        if len(rows) < 4 or not rows.any():  # nothing to arrange: too few points, or all of them the same
+            return _flat(rows), indices
+        xy = _arrange(rows, seed)
+    return (xy - xy.mean(axis=0)).astype(np.float32), indices
+
+
+def principal_components(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n, d) rows at unit length → (n, at most 50), in their own first principal components."""
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    rows = rows / np.where(norms > 0, norms, 1.0)
+    if len(rows) < 2 or np.ptp(rows, axis=0).max() < 1e-7:  # rounding noise is not a difference
+        return np.zeros((len(rows), 1))
+
+    from sklearn.decomposition import PCA
+
+    n_components = min(N_COMPONENTS, *rows.shape)
+    return np.asarray(PCA(n_components, svd_solver="covariance_eigh").fit_transform(rows))
+
+
+def _arrange(rows: NDArray[np.float64], seed: int) -> NDArray[np.float32]:
+    """t-SNE, started from the first two columns at a standard deviation of 1e-4, as its authors do."""
+    from sklearn.manifold import TSNE
 
     start = _flat(rows)
     start *= 1e-4 / start[:, 0].std()
@@ -52,22 +72,7 @@ def tsne_map(
         random_state=seed,
         n_jobs=1,
     )
-    with threadpool_limits(1):
-        xy = model.fit_transform(rows.astype(np.float32))
-    return (xy - xy.mean(axis=0)).astype(np.float32), indices
-
-
-def _principal(rows: NDArray[np.float64], n_components: int) -> NDArray[np.float64]:
-    """Rows at unit length, in their own first principal components; signs fixed by the largest loading."""
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    centred = rows / np.where(norms > 0, norms, 1.0)
-    centred -= centred.mean(axis=0) if len(rows) else 0.0
-    _, axes = np.linalg.eigh(centred.T @ centred)
-    axes = axes[:, ::-1][:, :n_components]
-    axes *= np.sign(np.take_along_axis(axes, np.abs(axes).argmax(axis=0, keepdims=True), axis=0))
-    reduced = centred @ axes
-    reduced[np.abs(reduced) < 1e-7] = 0.0  # rounding noise is not a difference
-    return reduced
+    return np.asarray(model.fit_transform(rows.astype(np.float32)))
 
 
 def _flat(rows: NDArray[np.float64]) -> NDArray[np.float32]:

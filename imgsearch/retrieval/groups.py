@@ -46,39 +46,56 @@ def rank_groups(
     ranking is final where the first ``top_k`` groups lack none and score above the floor.
     """
     order = np.lexsort((ids, -scores.astype(np.float64), groups, queries))
-    q, g, s = queries[order], groups[order], scores[order].astype(np.float64)
-    n = len(order)
-    new = np.ones(n, bool)
-    new[1:] = (np.diff(q) != 0) | (np.diff(g) != 0)
-    starts = np.flatnonzero(new)
-    of = np.cumsum(new) - 1
-    place = np.arange(n) - starts[of] if n else np.zeros(0, np.int64)
-    votes = place < best
-    n_groups = len(starts)
-    n_votes = np.bincount(of[votes], minlength=n_groups)
-    sums = np.bincount(of[votes], s[votes], n_groups)
-    means: NDArray[np.float32] = (sums / np.maximum(n_votes, 1)).astype(np.float32)
-    complete = n_votes >= np.minimum(best, sizes[order][starts])
-    by_rank = np.lexsort((g[starts], -means, q[starts]))
-    rank_of = np.empty(n_groups, np.int64)
-    owners = q[starts][by_rank]
-    first_of = np.searchsorted(owners, owners)
-    rank_of[by_rank] = np.arange(n_groups) - first_of + 1
-    chosen = rank_of <= top_k
+    q, g = queries[order], groups[order]
+    tally = _tally(q, g, scores[order].astype(np.float64), sizes[order], best)
+    chosen = tally.ranks <= top_k
     open_queries = [
-        query
-        for query, floor in floors.items()
-        if _is_open((q[starts] == query) & chosen, complete, means, floor, top_k)
+        query for query, floor in floors.items() if _is_open(tally, (q[tally.starts] == query) & chosen, floor, top_k)
     ]
-    keep = np.flatnonzero(votes & chosen[of])
-    keep = keep[np.lexsort((place[keep], rank_of[of[keep]], q[keep]))]
+    rows = np.flatnonzero((tally.places < best) & chosen[tally.of])
+    rows = rows[np.lexsort((tally.places[rows], tally.ranks[tally.of[rows]], q[rows]))]
+    of = tally.of[rows]
     return RankedGroups(
-        q[keep], g[keep], rank_of[of[keep]], place[keep] + 1, order[keep], means[of[keep]],
+        q[rows], g[rows], tally.ranks[of], tally.places[rows] + 1, order[rows], tally.means[of],
         np.array(sorted(open_queries), np.int64),
     )  # fmt: skip
 
 
-def _is_open(
-    mine: NDArray[np.bool_], complete: NDArray[np.bool_], means: NDArray[np.float32], floor: float, top_k: int
-) -> bool:
-    return bool(mine.sum() < top_k or not complete[mine].all() or means[mine].min() <= floor)
+class _Tally(NamedTuple):
+    """Votes by group, over rows sorted by query, group and score.
+
+    A row: ``of``, the number of its group, and ``places``, its place in it from 0. A group: ``starts``, its first row;
+    ``means``, of its votes; ``complete``, whether it has all the votes it can have; ``ranks`` in its query, from 1.
+    """
+
+    of: Ints
+    places: Ints
+    starts: Ints
+    means: NDArray[np.float32]
+    complete: NDArray[np.bool_]
+    ranks: Ints
+
+
+def _tally(q: Ints, g: Ints, scores: NDArray[np.float64], sizes: Ints, best: int) -> _Tally:
+    """The ``best`` first rows of each group vote with their scores. All arguments (n,), in the order of ``_Tally``."""
+    n = len(q)
+    new = np.ones(n, bool)
+    new[1:] = (np.diff(q) != 0) | (np.diff(g) != 0)
+    starts = np.flatnonzero(new)
+    of = np.cumsum(new) - 1
+    places = np.arange(n) - starts[of] if n else np.zeros(0, np.int64)
+    votes, n_groups = places < best, len(starts)
+    n_votes = np.bincount(of[votes], minlength=n_groups)
+    sums = np.bincount(of[votes], scores[votes], n_groups)
+    means: NDArray[np.float32] = (sums / np.maximum(n_votes, 1)).astype(np.float32)
+    by_rank = np.lexsort((g[starts], -means, q[starts]))
+    owners = q[starts][by_rank]
+    ranks = np.empty(n_groups, np.int64)
+    ranks[by_rank] = np.arange(n_groups) - np.searchsorted(owners, owners) + 1
+    return _Tally(of, places, starts, means, n_votes >= np.minimum(best, sizes[starts]), ranks)
+
+
+def _is_open(tally: _Tally, groups: NDArray[np.bool_], floor: float, top_k: int) -> bool:
+    """Whether images that were not seen could change this ranking of ``groups``."""
+    complete, means = tally.complete[groups], tally.means[groups]
+    return bool(groups.sum() < top_k or not complete.all() or means.min() <= floor)

@@ -79,33 +79,19 @@ def _from_images(
     if config.augment is not None:
         ways = tuple(sorted({way.strip() for way in config.augment.split(",")}))
         files = files.withColumn("_mean", augment_udf(encoder, graph, DecodeLimits(), ways)("path", "content"))
-    asked = embed(files, encoder, graph).drop("content").persist()
+    embedded = embed(files, encoder, graph).drop("content").persist()
     try:
-        rows_in, bad = asked.agg(F.count("*"), F.count("reason")).collect()[0]
+        rows_in, bad = embedded.agg(F.count("*"), F.count("reason")).collect()[0]
         if bad:
-            _quarantine(warehouse, asked, encoder.encoder_id)
+            _quarantine(warehouse, embedded, encoder.encoder_id)
         if rows_in == bad:
-            why = asked.groupBy("reason").count().orderBy(F.desc("count")).first()
-            raise UserError(
-                f"--queries {config.queries}: none of its {rows_in:,} files can be searched for"
-                + (f" ({why['reason']}: {why['count']:,}; see 'quarantine')" if why else "")
-                + "; give a folder or table with images"
-            )
-        good = asked.where(F.col("reason").isNull())
+            raise _nothing_usable(embedded, config.queries, rows_in)
+        good = embedded.where(F.col("reason").isNull())
         if config.augment is not None:
             good = good.withColumn("embedding", F.coalesce("_mean", "embedding"))
-        vectors = compress(good.select("image_id", "embedding").dropDuplicates(["image_id"]), projection)
-        named = good.select("path", "image_id").join(vectors, on="image_id", how="inner").persist()
-        table = named.where(F.col("vector").isNotNull()).orderBy("path").toArrow()
-        if table.num_rows < rows_in - bad:
-            lost = named.where(F.col("vector").isNull()).select(
-                "path", "image_id", F.lit("no_direction").alias("reason"),
-                F.lit("nothing of the embedding is left after the mean is taken away").alias("detail"),
-            )  # fmt: skip
-            _quarantine(warehouse, lost, encoder.encoder_id)
-        named.unpersist()
+        table = _project(warehouse, good, projection, rows_in - bad)
     finally:
-        asked.unpersist()
+        embedded.unpersist()
         graph.unpersist()
     return Asked(
         table.column("image_id").to_pylist(),
@@ -113,6 +99,32 @@ def _from_images(
         unpack(table.column("vector"), projection.n_components),
         rows_in,
     )
+
+
+def _nothing_usable(embedded: DataFrame, where: str, rows_in: int) -> UserError:
+    cause = embedded.groupBy("reason").count().orderBy(F.desc("count")).first()
+    return UserError(
+        f"--queries {where}: none of its {rows_in:,} files can be searched for"
+        + (f" ({cause['reason']}: {cause['count']:,}; see 'quarantine')" if cause else "")
+        + "; give a folder or table with images"
+    )
+
+
+def _project(warehouse: TableStore, embedded: DataFrame, projection: Projection, n: int) -> pa.Table:
+    """``path``, ``image_id``, ``vector`` of ``n`` embedded queries; those without direction go to ``quarantine``."""
+    vectors = compress(embedded.select("image_id", "embedding").dropDuplicates(["image_id"]), projection)
+    named = embedded.select("path", "image_id").join(vectors, on="image_id", how="inner").persist()
+    try:
+        table = named.where(F.col("vector").isNotNull()).orderBy("path").toArrow()
+        if table.num_rows < n:
+            lost = named.where(F.col("vector").isNull()).select(
+                "path", "image_id", F.lit("no_direction").alias("reason"),
+                F.lit("nothing of the embedding is left after the mean is taken away").alias("detail"),
+            )  # fmt: skip
+            _quarantine(warehouse, lost, projection.encoder_id)
+    finally:
+        named.unpersist()
+    return table
 
 
 def _from_vectors(projection: Projection, config: SearchConfig, table: DataFrame) -> Asked:
