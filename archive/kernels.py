@@ -20,6 +20,7 @@ import imgsearch.images.decode
 import imgsearch.labels.metrics
 import imgsearch.report.thumbnails
 from imgsearch.clusters import kmeans
+from imgsearch.clusters.seeding import initial_centroids
 from imgsearch.duplicates import pairs
 from imgsearch.images import resampling
 from imgsearch.topk import int8
@@ -53,7 +54,7 @@ def main() -> None:
     paired_scores(rows, rows)
     rng = np.random.default_rng(0)
     for batch in (rows, unit_rows(400, False)):
-        centroids = kmeans.seed(batch, 4, rng)
+        centroids = initial_centroids(batch, 4, rng)
         kmeans.partial(batch, centroids)
         kmeans.assign(batch, centroids)
     ids = np.arange(len(rows))

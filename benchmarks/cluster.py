@@ -26,7 +26,6 @@ import pyarrow.parquet as pq
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
-from imgsearch.core import kmeans  # noqa: E402
 from measure import claim, save, side_by_side  # noqa: E402
 from pyspark.ml.clustering import KMeans  # noqa: E402
 from pyspark.ml.functions import array_to_vector  # noqa: E402
@@ -34,6 +33,7 @@ from pyspark.sql import SparkSession  # noqa: E402
 from pyspark.sql import functions as F  # noqa: E402
 from sklearn.cluster import KMeans as SklearnKMeans  # noqa: E402
 
+from imgsearch.clusters import kmeans  # noqa: E402
 from imgsearch.clusters.blocks import in_blocks, read_sample, sampled_share  # noqa: E402
 from imgsearch.clusters.cluster import PER_CLUSTER, SAMPLE  # noqa: E402
 from imgsearch.clusters.rounds import fit, row_lists  # noqa: E402

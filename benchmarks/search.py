@@ -34,13 +34,14 @@ import pyarrow.parquet as pq
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
-from imgsearch.core import kmeans  # noqa: E402
 from measure import claim, forget_peak, peak_mb, save, side_by_side, spark_workers  # noqa: E402
 from pyspark.sql import DataFrame, SparkSession, Window  # noqa: E402
 from pyspark.sql import functions as F  # noqa: E402
 
+from imgsearch.clusters import kmeans  # noqa: E402
 from imgsearch.clusters.codebook import Codebook  # noqa: E402
 from imgsearch.clusters.layout import FILE_VECTORS  # noqa: E402
+from imgsearch.clusters.seeding import initial_centroids  # noqa: E402
 from imgsearch.lake.memory import task_memory  # noqa: E402
 from imgsearch.lake.session import build_session, n_slots  # noqa: E402
 from imgsearch.retrieval.join import queries_per_pass, search, visited  # noqa: E402
@@ -115,7 +116,8 @@ def asked(gallery: Matrix, n: int) -> Matrix:
 def in_clusters(rows: Matrix, n_clusters: int) -> tuple[Matrix, np.ndarray]:
     """Centroids, and the cluster of each row."""
     sample = rows[np.random.default_rng(2).permutation(len(rows))[: 32 * n_clusters]]
-    centroids = kmeans.fit([sample], kmeans.seed(sample, n_clusters, np.random.default_rng(3), n_starts=1), 5).centroids
+    start = initial_centroids(sample, n_clusters, np.random.default_rng(3), n_starts=1)
+    centroids = kmeans.fit([sample], start, 5).centroids
     parts = (kmeans.assign(rows[s : s + 20_000], centroids).cluster_ids for s in range(0, len(rows), 20_000))
     return centroids, np.concatenate(list(parts))
 

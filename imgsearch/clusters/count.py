@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from imgsearch.clusters import kmeans
+from imgsearch.clusters.seeding import initial_centroids
 from imgsearch.vectors import Matrix
 
 LEAST_GAIN = 0.05
@@ -60,5 +61,5 @@ def _grid(most: int) -> list[int]:
 
 
 def _held_out_cost(placing: Matrix, held_out: Matrix, n_clusters: int, rng: np.random.Generator) -> float:
-    centroids = kmeans.seed(placing, n_clusters, rng)
+    centroids = initial_centroids(placing, n_clusters, rng)
     return float(1 - kmeans.assign(held_out, centroids).scores.mean(dtype=np.float64))

@@ -1,4 +1,4 @@
-"""Spherical k-means in mergeable pieces: seed on a sample, then one pass a round over all vectors.
+"""Spherical k-means in mergeable pieces: one pass a round over all vectors, from centroids that ``seeding`` places.
 
 The objective is Σ (1 − cosine to the nearest centroid) with unit centroids (Dhillon & Modha, "Concept decompositions
 for large sparse text data using clustering", 2001). A round is ``partial`` per batch, ``Partial.merge`` in any order,
@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from imgsearch.compiled import compiled, compiled_sums
+from imgsearch.compiled import compiled
 from imgsearch.vectors import Matrix, unit
 
 GRID = float(2**30)
@@ -34,7 +34,7 @@ LEAST_GAIN = 2e-4
 """Rounds end where one lowers the cost by less than this share of it."""
 
 _BLOCK = 256
-_CHUNK = 4096  # rows a thread takes at once
+CHUNK = 4096  # rows a thread takes at once
 
 
 class Assignment(NamedTuple):
@@ -140,7 +140,7 @@ def assign(batch: Matrix, centroids: Matrix) -> Assignment:
 
     Raises ``ValueError`` for rows that are zero, NaN, infinite or far from unit length.
     """
-    batch = _checked(batch, centroids.shape[1])
+    batch = checked(batch, centroids.shape[1])
     centroids = np.ascontiguousarray(centroids, np.float32)
     cluster_ids = np.empty(len(batch), np.int32)
     scores = np.empty(len(batch), np.float32)
@@ -190,97 +190,15 @@ def update(total: Partial, centroids: Matrix) -> Update:
     return Update(moved, max(shift, 0.0), total.cost(centroids))
 
 
-def seed(
-    sample: Matrix, n_clusters: int, rng: np.random.Generator, n_starts: int | None = None, n_rounds: int = 10
-) -> Matrix:
-    """Centroids (≤ n_clusters, dim) from a sample (n, dim) of unit rows: greedy k-means++, then rounds on the sample.
-
-    Greedy k-means++ draws about 2 + log(n_clusters) candidates a step and keeps the one that lowers the cost most
-    (Arthur & Vassilvitskii, "k-means++: the advantages of careful seeding", 2007). The best of ``n_starts`` by cost
-    after their rounds is kept: two, or one from 256 clusters on, where starts differ little and cost much. Copies
-    count once in the choice of centroids, so ten thousand identical frames take one cluster; with fewer distinct rows
-    than clusters each distinct row is a centroid and fewer come back. The order of the sample's rows does not matter.
-
-    Raises ``ValueError`` for an empty sample, settings below one, or rows that ``assign`` refuses.
-    """
-    if n_starts is None:
-        n_starts = 2 if n_clusters < 256 else 1
-    for name, value in (("n_clusters", n_clusters), ("n_starts", n_starts)):
-        if value < 1:
-            raise ValueError(f"{name} {value}: must be at least 1")
-    sample = _checked(np.asarray(sample, np.float32), sample.shape[1])
-    if not len(sample):
-        raise ValueError("cannot place centroids without a sample")
-    distinct, weights = np.unique(sample, axis=0, return_counts=True)
-    if len(distinct) <= n_clusters:
-        return distinct
-    starts = [_plus_plus(distinct, weights.astype(np.float64), n_clusters, rng) for _ in range(n_starts)]
-    fits = [fit([sample], centroids, n_rounds) for centroids in starts]
-    return min(fits, key=lambda result: result.costs[-1]).centroids
-
-
-def _plus_plus(rows: Matrix, weights: NDArray[np.float64], n_clusters: int, rng: np.random.Generator) -> Matrix:
-    n_candidates = 4 * max(1, round((2 + np.log(n_clusters)) / 4))
-    chosen = [int(rng.choice(len(rows), p=weights / weights.sum()))]
-    distance = 1 - rows @ rows[chosen[0]]
-    distance[distance < TIE] = 0
-    nearer = np.empty((n_candidates, len(rows)), np.float32)
-    chunks = [slice(start, start + _CHUNK) for start in range(0, len(rows), _CHUNK)]
-    costs = np.empty((len(chunks), n_candidates))
-
-    def sweep(number: int) -> None:
-        part = chunks[number]
-        _try_candidates(rows[part], weights[part], distance[part], candidates, TIE, nearer[:, part], costs[number])
-
-    with ThreadPoolExecutor(_n_threads()) as threads:
-        while len(chosen) < n_clusters:
-            cumulative = np.cumsum(distance * weights)
-            if cumulative[-1] <= 0:
-                break
-            drawn = np.searchsorted(cumulative, rng.random(n_candidates) * cumulative[-1], side="right")
-            drawn = np.minimum(drawn, len(rows) - 1)
-            candidates = rows[drawn]
-            list(threads.map(sweep, range(len(chunks))))
-            winner = int(costs.sum(axis=0).argmin())
-            distance = nearer[winner].copy()
-            chosen.append(int(drawn[winner]))
-    return rows[chosen]
-
-
-@compiled_sums
-def _try_candidates(rows, weights, distance, candidates, tie, nearer, costs):  # type: ignore[no-untyped-def]
-    # four candidates a sweep: a row is read once for all, and four sums in flight hide the latency of the additions
-    nought = np.float32(0)
-    for i in range(rows.shape[0]):
-        row = rows[i]
-        for c in range(0, candidates.shape[0], 4):
-            first, second, third, fourth = nought, nought, nought, nought
-            for j in range(row.shape[0]):
-                value = row[j]
-                first += value * candidates[c, j]
-                second += value * candidates[c + 1, j]
-                third += value * candidates[c + 2, j]
-                fourth += value * candidates[c + 3, j]
-            nearer[c, i], nearer[c + 1, i], nearer[c + 2, i], nearer[c + 3, i] = first, second, third, fourth
-    for c in range(candidates.shape[0]):
-        total = 0.0
-        for i in range(rows.shape[0]):
-            away = np.float32(1) - nearer[c, i]
-            away = min(nought if away < tie else away, distance[i])
-            nearer[c, i] = away
-            total += away * weights[i]
-        costs[c] = total
-
-
 def fit(batches: list[Matrix], centroids: Matrix, n_rounds: int = 20) -> Fit:
     """Rounds over batches in memory until they rest (``at_rest``), one thread a core."""
     costs: list[float] = []
-    chunks = [batch[start : start + _CHUNK] for batch in batches for start in range(0, len(batch), _CHUNK)]
-    n_threads = _n_threads()
+    chunks = [batch[start : start + CHUNK] for batch in batches for start in range(0, len(batch), CHUNK)]
+    n = n_threads()
     # a thread takes every n-th chunk with a product of its own: BLAS's threads are slower on blocks as small as ours
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(n_threads) as threads:
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(n) as threads:
         for _ in range(n_rounds):
-            shares = threads.map(lambda i: partial_of(chunks[i::n_threads], centroids), range(n_threads))  # noqa: B023
+            shares = threads.map(lambda i: partial_of(chunks[i::n], centroids), range(n))  # noqa: B023
             total = Partial.empty(*centroids.shape)
             for share in shares:
                 total = total.merge(share)
@@ -302,11 +220,13 @@ def at_rest(step: Update, costs: list[float], total: Partial) -> bool:
     return step.shift <= 1e-6 or (gained_little and bool((total.counts > 0).all()))
 
 
-def _n_threads() -> int:
+def n_threads() -> int:
+    """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _checked(batch: Matrix, dim: int) -> Matrix:
+def checked(batch: Matrix, dim: int) -> Matrix:
+    """The batch, C-contiguous float32. Raises ``ValueError`` where it is not (n, dim) unit rows."""
     batch = np.ascontiguousarray(batch, np.float32)
     if batch.ndim != 2 or batch.shape[1] != dim:
         raise ValueError(f"vectors of shape {batch.shape} where each should have {dim} numbers")

@@ -16,6 +16,7 @@ from pyspark.sql import functions as F
 from imgsearch.clusters import kmeans
 from imgsearch.clusters.blocks import matrix_of
 from imgsearch.clusters.description import rivals
+from imgsearch.clusters.seeding import initial_centroids
 from imgsearch.lake.batches import Batches, gather
 from imgsearch.lake.session import n_slots
 from imgsearch.vectors import Matrix, double_lists, unit
@@ -48,7 +49,7 @@ def fit(
     if engine == "mllib":
         centroids, n_rounds = _fit_mllib(blocks, sample.shape[1], n_clusters, max_iterations, seed)
     else:
-        centroids = kmeans.seed(sample, n_clusters, np.random.default_rng(seed))
+        centroids = initial_centroids(sample, n_clusters, np.random.default_rng(seed))
         costs: list[float] = []
         for _ in range(max_iterations):
             total = partial_sums(blocks, centroids)

@@ -168,7 +168,7 @@ def _measured(path: Path, backbone: Backbone, said: Sidecar) -> Source:
 
 
 def _onnx(path: Path, said: Sidecar) -> Source:
-    from imgsearch.encoders.onnx_graph import describe
+    from imgsearch.encoders.onnx_file import describe
 
     for key in ("last_layer", "pool_layer"):
         if getattr(said, key) is not None:

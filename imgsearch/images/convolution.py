@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from imgsearch.compiled import compiled
-from imgsearch.images.resampling import BITS
+from imgsearch.images.filters import BITS
 
 LANES = 16  # rows side by side: 64 bytes of pixels, a row of the woven block
 HALF = 1 << (BITS - 1)
@@ -23,7 +23,7 @@ def across(pixels, starts, counts, weights, out):  # type: ignore[no-untyped-def
     ``weights``: (m, k) int32, ``BITS`` of fraction.
     """
     height, width = pixels.shape
-    wanted = out.shape[1]
+    scaled_width = out.shape[1]
     woven = np.empty((width, LANES), np.uint32)
     bytes_of = woven.view(np.uint8)  # (width, 4 * LANES)
     sums = np.empty(4 * LANES, np.int32)
@@ -34,7 +34,7 @@ def across(pixels, starts, counts, weights, out):  # type: ignore[no-untyped-def
         for lane in range(rows):
             for x in range(width):
                 woven[x, lane] = pixels[top + lane, x]
-        for x in range(wanted):
+        for x in range(scaled_width):
             sums[:] = HALF
             for j in range(counts[x]):
                 weight, at = weights[x, j], starts[x] + j

@@ -30,7 +30,6 @@ from imgsearch.images.formats import (
     DECODE_ERROR,
     TOO_MANY_PIXELS,
     TRUNCATED,
-    UNSUPPORTED,
     DeadlineFile,
     DecodeLimits,
     Header,
@@ -40,11 +39,11 @@ from imgsearch.images.formats import (
     no_pillow_limit,
     open_image,
     orientation,
-    sniff,
 )
 from imgsearch.images.jpeg import decode_reduced, lost_tail
 from imgsearch.images.pixels import reduced_to_8bit
 from imgsearch.images.placement import ACROSS, Placement, centre_crop, placed, squash
+from imgsearch.images.signatures import UNSUPPORTED, sniff
 from imgsearch.images.truncation import ends_early
 from imgsearch.lake.isolation import OUT_OF_MEMORY, isolated
 

@@ -6,6 +6,7 @@ from support import cluster_oracle as oracle
 
 from imgsearch.clusters import description as clusters
 from imgsearch.clusters import kmeans
+from imgsearch.clusters.seeding import initial_centroids
 from imgsearch.vectors import unit
 
 
@@ -13,7 +14,7 @@ def fitted(n: int = 600, n_clusters: int = 5, seed: int = 0) -> tuple[np.ndarray
     rng = np.random.default_rng(seed)
     modes = rng.standard_normal((n_clusters, 12))
     rows = unit((modes[rng.integers(0, n_clusters, n)] + 0.3 * rng.standard_normal((n, 12))).astype(np.float32))
-    centroids = kmeans.fit([rows], kmeans.seed(rows, n_clusters, rng)).centroids
+    centroids = kmeans.fit([rows], initial_centroids(rows, n_clusters, rng)).centroids
     return rows, centroids, kmeans.assign(rows, centroids)
 
 

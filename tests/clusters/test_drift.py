@@ -4,6 +4,7 @@ from support.cluster_oracle import expected_level, level, outliers, thresholds
 
 from imgsearch.clusters import kmeans
 from imgsearch.clusters.drift import Level, drift, together
+from imgsearch.clusters.seeding import initial_centroids
 from imgsearch.vectors import unit
 
 
@@ -14,7 +15,7 @@ def planted(n: int, groups: int, noise: float, seed: int, dim: int = 32) -> np.n
 
 
 def fitted(rows: np.ndarray, n_clusters: int) -> tuple[np.ndarray, np.ndarray, Level]:
-    centroids = kmeans.fit([rows], kmeans.seed(rows, n_clusters, np.random.default_rng(0))).centroids
+    centroids = kmeans.fit([rows], initial_centroids(rows, n_clusters, np.random.default_rng(0))).centroids
     found = kmeans.assign(rows, centroids)
     threshold = thresholds(found.cluster_ids, found.scores, len(centroids))
     return centroids, threshold, expected_level(found.cluster_ids, found.scores, threshold)

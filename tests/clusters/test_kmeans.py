@@ -3,8 +3,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imgsearch.clusters import kmeans
+from imgsearch.clusters import kmeans, seeding
 from imgsearch.clusters.kmeans import Partial
+from imgsearch.clusters.seeding import initial_centroids
 from imgsearch.vectors import unit
 
 
@@ -15,7 +16,7 @@ def clustered(n: int, dim: int = 16, modes: int = 6, seed: int = 0, spread: floa
 
 
 def seeded(rows: np.ndarray, n_clusters: int, seed: int = 0) -> np.ndarray:
-    return kmeans.seed(rows, n_clusters, np.random.default_rng(seed))
+    return initial_centroids(rows, n_clusters, np.random.default_rng(seed))
 
 
 def test_assign_is_the_nearest_centroid() -> None:
@@ -167,6 +168,7 @@ def test_the_number_of_threads_does_not_change_the_fit(monkeypatch: pytest.Monke
     rows = unit(np.random.default_rng(3).standard_normal((9000, 16)).astype(np.float32))
     found = []
     for threads in (1, 3):
-        monkeypatch.setattr(kmeans, "_n_threads", lambda threads=threads: threads)
-        found.append(kmeans.seed(rows, 20, np.random.default_rng(5), n_rounds=3).tobytes())
+        for module in (kmeans, seeding):
+            monkeypatch.setattr(module, "n_threads", lambda threads=threads: threads)
+        found.append(initial_centroids(rows, 20, np.random.default_rng(5), n_rounds=3).tobytes())
     assert found[0] == found[1]

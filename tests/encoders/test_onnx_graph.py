@@ -171,5 +171,5 @@ def test_graphs_of_something_else_than_images(tmp_path: Path) -> None:
         [info("y", TensorProto.FLOAT, ["n", 20])],
     )  # fmt: skip
     onnx.save(helper.make_model(made), str(tmp_path / "mine.onnx"))
-    with pytest.raises(UserError, match=r"wanted: .n, 3, height, width"):
+    with pytest.raises(UserError, match=r"must be .n, 3, height, width"):
         resolve(str(tmp_path / "mine.onnx"))

@@ -9,14 +9,15 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from imgsearch.images import resampling
-from imgsearch.images.resampling import FILTERS, resized
+from imgsearch.images.filters import FILTERS
+from imgsearch.images.resampling import resized
 
 SIDES = st.integers(1, 90)
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _compiled_from_the_first_image() -> None:
-    resampling.PATIENCE = 0
+    resampling.PILLOW_FIRST = 0
 
 
 def picture(width: int, height: int, seed: int) -> Image.Image:
@@ -82,7 +83,7 @@ def test_the_first_images_of_a_process_do_not_wait_for_the_compiled_code(monkeyp
     monkeypatch.setattr(
         resampling, "resample", lambda pixels, size, *_: ran.append(size) or np.zeros((*size, 4), np.uint8)
     )
-    monkeypatch.setattr(resampling, "PATIENCE", 2)
+    monkeypatch.setattr(resampling, "PILLOW_FIRST", 2)
     monkeypatch.setattr(resampling, "_seen", 0)
     for _ in range(3):
         resized(picture(20, 10, 0), (5, 5), Image.Resampling.BICUBIC, (0, 0, 20, 10))
