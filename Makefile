@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 SHELL := bash
 PYTHON := .venv/bin/python
-CODE := imgsearch jobs plantdemo tests benchmarks archive
+CODE := imgsearch jobs plantdemo tests benchmarks archive house.py
 export PYTHONPATH := $(CURDIR)
 
 ##@ Set-up
@@ -28,10 +28,11 @@ test-fast: lint  ## lint, types, and the tests that need no Spark
 test-pairs: lint  ## all pairs of jobs started together on one warehouse (`make test-slow` runs the most dangerous)
 	IMGSEARCH_PAIRS=all $(PYTHON) -m pytest tests/lake/test_two_writers.py $(PYTEST)
 
-lint: setup  ## ruff, its formatter, mypy
+lint: setup  ## ruff, its formatter, mypy, and the measures of the house (lengths, circles of imports)
 	$(PYTHON) -m ruff check $(CODE)
 	$(PYTHON) -m ruff format --check $(CODE)
 	$(PYTHON) -m mypy
+	$(PYTHON) house.py
 
 format: setup  ## what ruff can mend by itself
 	$(PYTHON) -m ruff check --fix $(CODE)
