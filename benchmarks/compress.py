@@ -28,8 +28,8 @@ from pyspark.sql import SparkSession  # noqa: E402
 
 from imgsearch.lake.batches import gather  # noqa: E402
 from imgsearch.lake.session import build_session  # noqa: E402
-from imgsearch.projections.compress import fit_with, merge_moments, moments_of_batches  # noqa: E402
-from imgsearch.projections.moments import Moments  # noqa: E402
+from imgsearch.projections.compress import fit_with  # noqa: E402
+from imgsearch.projections.moments import Moments, merge_moments, moments_of_batches  # noqa: E402
 from imgsearch.projections.projection import Projection  # noqa: E402
 from imgsearch.vectors import pack, unit  # noqa: E402
 

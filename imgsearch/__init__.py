@@ -1,7 +1,7 @@
 """Reverse image search and clustering for image collections in a data lake.
 
 ``Warehouse`` runs the jobs from Python. ``search`` is the join that the job ``search`` runs: DataFrame in, DataFrame
-out. Importing the package does not import Spark.
+out. ``show`` is a grid of thumbnails for a notebook. Importing the package does not import Spark.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
     from imgsearch.api import Warehouse
+    from imgsearch.report.grid import Grid
 
-__all__ = ["Warehouse", "__version__", "search"]
+__all__ = ["Warehouse", "__version__", "search", "show"]
 
 try:
     __version__ = version("imgsearch-spark")
@@ -59,8 +60,22 @@ def search(
     another type, and for rows with a null id or vector, a repeated id, a zero or non-finite vector, or another
     dimension.
     """
-    from imgsearch.retrieval.frames import Names, search_frames
+    from imgsearch.retrieval.columns import Names
+    from imgsearch.retrieval.frames import search_frames
 
     names = Names(id_column, vector_column)
     query_names = Names(query_id_column or id_column, query_vector_column or vector_column)
     return search_frames(queries, gallery, top_k, names, query_names, min_score=min_score, exclude_self=exclude_self)
+
+
+def show(matches: DataFrame, *, n_queries: int = 10, top_k: int = 10, warehouse: Warehouse | None = None) -> Grid:
+    """A grid of thumbnails, as a notebook shows it: one row a query, best match first.
+
+    ``matches``: the frame that ``Warehouse.search`` returns (``query_id``, ``query_path``, ``rank``, ``image_id``,
+    ``path``, ``score``). Shown are the first ``n_queries`` by path. Images are read at their paths, and only shown if
+    they are still those that were searched; ``warehouse`` is needed where they were ingested from a table with their
+    bytes. Raises ``imgsearch.errors.UserError``.
+    """
+    from imgsearch.report.match_grid import grid_of_frame
+
+    return grid_of_frame(matches, n_queries, top_k, None if warehouse is None else warehouse.store())

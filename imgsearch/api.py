@@ -37,7 +37,7 @@ from imgsearch.errors import UserError, did_you_mean
 from imgsearch.images import ingest
 from imgsearch.labels import calibrate, evaluate, label
 from imgsearch.lake.runs import RunSummary
-from imgsearch.lake.session import build_session
+from imgsearch.lake.session import build_session, is_connect
 from imgsearch.lake.store import TableStore
 from imgsearch.projections import compress
 from imgsearch.projections.spaces import current_projection, vectors_of
@@ -53,11 +53,17 @@ class Warehouse:
     """The tables at ``location`` (a folder, a URI, or ``catalog.schema``).
 
     ``spark``: the session to use; without one the active session is used, else one is built for this machine.
+    Raises ``UserError`` for a session of Spark Connect.
     """
 
     def __init__(self, location: str, spark: SparkSession | None = None) -> None:
         self.location = str(location)
         self.spark = spark or SparkSession.getActiveSession() or build_session()
+        if is_connect(self.spark):
+            raise UserError(
+                "Warehouse: the jobs need a SparkContext, which Spark Connect does not have; run them in a classic "
+                "session or by spark-submit. imgsearch.search works here, on frames"
+            )
 
     def __repr__(self) -> str:
         return f"Warehouse({self.location!r})"
@@ -86,8 +92,7 @@ class Warehouse:
     def search(self, **settings: Any) -> DataFrame:
         """Search for ``queries``; returns its rows of ``matches``, best first within each query."""
         self._run(SearchConfig, search.run, settings)
-        store = TableStore.open(self.spark, self.location)
-        return answers_of(store, MATCHES, settings.get("search_id")).orderBy("query_id", "rank")
+        return answers_of(self.store(), MATCHES, settings.get("search_id")).orderBy("query_id", "rank")
 
     def calibrate(self, **settings: Any) -> RunSummary:
         """Learn from the known pairs in ``truth`` the score from which two images match."""
@@ -110,14 +115,18 @@ class Warehouse:
     def table(self, name: str) -> DataFrame:
         """A table of the warehouse. Raises ``UserError`` for an unknown name and for a table that is not there yet."""
         spec = _spec(name)
-        return TableStore.open(self.spark, self.location).read(spec)
+        return self.store().read(spec)
+
+    def store(self) -> TableStore:
+        """The tables as they stand now, for ``imgsearch.show`` and for the functions of the package."""
+        return TableStore.open(self.spark, self.location)
 
     def vectors(self, encoder: str | None = None) -> DataFrame:
         """``image_id`` and ``vector`` of every searchable image: packed float32 of unit length, however stored.
 
         ``encoder``: its name or id; the latest one if not given. Raises ``UserError`` before ``compress`` has run.
         """
-        store = TableStore.open(self.spark, self.location)
+        store = self.store()
         _, projection = current_projection(store, encoder)
         return vectors_of(store, projection.projection_id).drop("projection_id")
 

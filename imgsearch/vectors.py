@@ -110,7 +110,7 @@ def rows_of(column: pa.Array | pa.ChunkedArray, dim: int | None = None) -> Matri
     return values.reshape(len(column), expected[0] if expected else dim or 0)
 
 
-def unit_rows(column: pa.Array | pa.ChunkedArray, dim: int) -> Matrix:
+def unit_rows(column: pa.Array | pa.ChunkedArray, dim: int | None = None) -> Matrix:
     """(n, dim) float32: packed rows as they are (they are of unit length), lists scaled to unit length.
 
     Raises ``ValueError`` as ``rows_of``.

@@ -31,6 +31,23 @@ def test_signatures_are_the_settings_of_the_job() -> None:
     assert "neighbours per query" in str(imgsearch.Warehouse.search.__doc__)
 
 
+HOSTILE = '"><script>alert(1)</script>\u202egnp.png'.replace("/", "&sol;")
+
+
+def check_grid(page: str, best: str) -> None:
+    """The query and its three best, each with its picture; no name is markup, and none turns the line round."""
+    assert page.count("data:image/jpeg;base64,") == 4
+    assert page.index("&lt;script&gt;alert(1)") < page.index(best)
+    assert "<script" not in page
+    assert "\u202e" not in page
+
+
+def test_a_warehouse_over_spark_connect_says_what_works() -> None:
+    session = type("SparkSession", (), {"__module__": "pyspark.sql.connect.session"})()
+    with pytest.raises(UserError, match=r"Spark Connect does not have; .* imgsearch.search works here"):
+        imgsearch.Warehouse("w", session)
+
+
 def test_a_warehouse_from_python(spark: SparkSession, tmp_path: Path, tiny: str, draw) -> None:
     for kind in range(3):
         for visit in range(4):
@@ -40,10 +57,16 @@ def test_a_warehouse_from_python(spark: SparkSession, tmp_path: Path, tiny: str,
     assert warehouse.embed(encoder=tiny).rows_out == 12
     assert warehouse.compress(n_components=6, storage="float16").rows_out == 12
     assert warehouse.cluster(n_clusters="3").rows_out == 12
-    draw(tmp_path / "query" / "q.png", 1, 9)
-    matches = warehouse.search(queries=str(tmp_path / "query"), top_k=4).collect()
+    draw(tmp_path / "query" / HOSTILE, 1, 9)
+    answer = warehouse.search(queries=str(tmp_path / "query"), top_k=4)
+    matches = answer.collect()
     assert [row["rank"] for row in matches] == [1, 2, 3, 4]
     assert {Path(row["path"]).name[0] for row in matches} == {"1"}
+    check_grid(imgsearch.show(answer, top_k=3)._repr_html_(), Path(matches[0]["path"]).name)
+    with pytest.raises(UserError, match=r"show: the matches have no query_path, path \(they have query_id"):
+        imgsearch.show(answer.select("query_id", "rank", "image_id", "score"))
+    with pytest.raises(UserError, match="show: top_k 0: must be at least 1"):
+        imgsearch.show(answer, top_k=0)
     assert warehouse.dedup(threshold=0.99).columns[:2] == ["path", "image_id"]
     assert warehouse.table("clusters").count() == 3
     pairs = imgsearch.search(warehouse.vectors().limit(2), warehouse.vectors(), top_k=4, exclude_self=True)

@@ -19,7 +19,7 @@ ORDER = (
     ("errors",), ("causes", "compiled", "places"), ("options", "tables", "terminal", "vectors", "keys", "preflight"),
     ("config", "faults"),
     ("lake", "topk"), ("images", "projections"), ("clusters", "encoders"), ("retrieval",),
-    ("duplicates", "labels", "report", "upkeep"), ("pipeline",), ("api",), ("job", "machine", "shipping"),
+    ("duplicates", "labels", "report", "upkeep"), ("pipeline",), ("api", "ml"), ("job", "machine", "shipping"),
     ("launcher",), ("__init__", "__main__"), ("jobs", "plantdemo"),
 )  # fmt: skip
 LEVEL = {room: level for level, group in enumerate(ORDER) for room in group}
@@ -40,7 +40,7 @@ WITH_SPARK = {
     "retrieval": "search queries conditions join matches recall group_search searches expanding id_keys frames",
     "duplicates": "dedup near grouping",
     "labels": "label evaluate calibrate image_names names spreading agreement retrieval_quality",
-    "report": "export star_schema",
+    "report": "export star_schema thumbnail_rows match_grid",
     "upkeep": "drop status",
 }
 SPARK = {"pyspark", "delta", "py4j"}
@@ -114,7 +114,7 @@ def offence(entry: Import) -> str | None:
 
 def _spark_offence(entry: Import, said: str) -> str | None:
     room, _, name = entry.file.partition(".")
-    if room in ("pipeline", "api", "plantdemo"):
+    if room in ("pipeline", "api", "ml", "plantdemo"):
         return None
     if name in WITH_SPARK.get(room, "").split():
         return None

@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
 
-from imgsearch.lake.session import n_slots
+from imgsearch.lake.session import is_connect, n_slots
 
 Batches = Iterator[pa.RecordBatch]
 Part = TypeVar("Part")
@@ -46,7 +46,7 @@ def gather(
             yield _part(merged)
 
     slots = n_slots(frame.sparkSession)
-    if (n_partitions or frame.rdd.getNumPartitions()) > slots:
+    if is_connect(frame.sparkSession) or (n_partitions or frame.rdd.getNumPartitions()) > slots:
         frame = frame.coalesce(slots)
     parts = frame.mapInArrow(reduce_task, "part binary")
     n_parts = slots

@@ -17,7 +17,7 @@ from imgsearch.lake.batches import Batches, gather, sample_rows
 from imgsearch.lake.mllib import jvm_heap, pca_model
 from imgsearch.lake.runs import RunSummary, Stopwatch, exclusive, finish
 from imgsearch.lake.store import TableStore
-from imgsearch.projections.moments import Moments
+from imgsearch.projections.moments import Moments, merge_moments, moments_of_batches
 from imgsearch.projections.projecting import compress
 from imgsearch.projections.projection import DEFAULT_WHITENING, Projection, fit, from_mllib, overlap_at_k
 from imgsearch.projections.spaces import KnownEncoder, find_projection, keep_projection, known_encoder
@@ -176,17 +176,6 @@ def row_lists(batches: Batches) -> Batches:
         for start in range(0, len(batch), MLLIB_ROWS):
             rows = unpack(batch.column(0).slice(start, MLLIB_ROWS))
             yield pa.RecordBatch.from_arrays([double_lists(rows)], names=["row"])
-
-
-def moments_of_batches(batches: Batches) -> bytes | None:
-    """Moments of all packed embeddings of a task."""
-    total = Moments.of_batches(unpack(batch.column(0)) for batch in batches if len(batch))
-    return None if total is None else total.to_bytes()
-
-
-def merge_moments(one: bytes, other: bytes) -> bytes:
-    """Moments of both."""
-    return Moments.from_bytes(one).merge(Moments.from_bytes(other)).to_bytes()
 
 
 def _write_vectors(

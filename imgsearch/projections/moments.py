@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from functools import reduce
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
+
+from imgsearch.vectors import unit_rows
 
 BLOCK = 4096
 """Rows a float32 product sees; sums across blocks are float64."""
@@ -108,6 +111,19 @@ class Moments:
         scatter[np.triu_indices(dim)] = values[dim:]
         scatter += np.triu(scatter, 1).T
         return cls(n, values[:dim].astype(np.float64), scatter)
+
+
+def moments_of_batches(batches: Iterable[pa.RecordBatch]) -> bytes | None:
+    """Serialised moments of all vectors of a task, in the first column of its batches: packed rows, or lists of numbers
+    scaled to unit length. Nulls are left out; ``None`` where nothing is left."""
+    columns = (batch.column(0).drop_null() for batch in batches)
+    total = Moments.of_batches(unit_rows(column) for column in columns if len(column))
+    return None if total is None else total.to_bytes()
+
+
+def merge_moments(one: bytes, other: bytes) -> bytes:
+    """Serialised moments of both."""
+    return Moments.from_bytes(one).merge(Moments.from_bytes(other)).to_bytes()
 
 
 def _of_block(block: NDArray[np.float32]) -> Moments:

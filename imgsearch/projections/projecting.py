@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import pyarrow as pa
 from pyspark import Broadcast
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
 
 from imgsearch.lake.batches import Batches
+from imgsearch.lake.shared import Shared
 from imgsearch.projections.projection import Projection
 from imgsearch.projections.storage import Precision, stored
-from imgsearch.vectors import unpack
+from imgsearch.vectors import unit_rows, unpack
 
 VECTOR = "image_id string, vector binary"
 
@@ -31,3 +34,18 @@ def project_batches(projection: Broadcast[Projection], storage: Precision) -> Ca
             yield pa.RecordBatch.from_arrays([batch.column(0), stored(vectors, storage)], names=["image_id", "vector"])
 
     return project
+
+
+def project_udf(projection: Shared[Projection]) -> Callable[..., Column]:
+    """An Arrow UDF: a vector column (packed, or lists of numbers) → packed float32 vectors of unit length.
+
+    Null where the input is null and where nothing of it is left after the mean is taken away.
+    """
+
+    def project(column: pa.Array) -> pa.Array:
+        there = np.flatnonzero(np.asarray(column.is_valid()))
+        vectors = np.zeros((len(column), projection.value.n_components), np.float32)
+        vectors[there] = projection.value.apply(unit_rows(column.take(pa.array(there)), projection.value.dim))
+        return stored(vectors, "float32")
+
+    return F.arrow_udf(project, returnType="binary")  # type: ignore[call-overload]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from imgsearch.errors import LAUNCHER, UserError
@@ -58,20 +58,7 @@ def find_projection(warehouse: TableStore, encoder_id: str) -> Projection | None
     if row is None:
         return None
 
-    def floats(name: str) -> Matrix:
-        return np.frombuffer(row[name], "<f4")
-
-    return Projection(
-        encoder_id=row["encoder_id"],
-        mean=floats("mean"),
-        components=floats("components").reshape(row["n_components"], row["dim"]),
-        scale=floats("scale"),
-        explained_variance_ratio=floats("explained_variance"),
-        whitening=row["whitening"],
-        n_fitted=row["n_fitted"],
-        engine=row["engine"],
-        storage=row["storage"],
-    )
+    return projection_of(row.asDict())
 
 
 def projections_of(warehouse: TableStore, encoder_id: str) -> list[str]:
@@ -138,6 +125,13 @@ def widen_batches(storage: Precision) -> Callable[[Batches], Batches]:
 
 def keep_projection(warehouse: TableStore, projection: Projection, path: str) -> None:
     """Add the projection to ``projections``; one that is there already becomes the latest."""
+    frame = projection_frame(warehouse.spark, projection).withColumn("path", F.lit(path))
+    frame = frame.withColumn("created_at", F.current_timestamp())
+    warehouse.replace(PROJECTIONS, frame, where=f"projection_id = '{projection.projection_id}'")
+
+
+def projection_frame(spark: SparkSession, projection: Projection) -> DataFrame:
+    """A projection as one row, its arrays packed; ``projection_of`` reads it."""
 
     def packed(values: Matrix) -> bytearray:
         return bytearray(pack(np.atleast_2d(values))[0].as_py())
@@ -146,12 +140,29 @@ def keep_projection(warehouse: TableStore, projection: Projection, path: str) ->
         projection.projection_id, projection.encoder_id, projection.dim, projection.n_components,
         float(projection.whitening), packed(projection.mean), packed(projection.components.reshape(-1)),
         packed(projection.scale), packed(projection.explained_variance_ratio), projection.n_fitted,
-        projection.engine, projection.storage, path,
+        projection.engine, projection.storage,
     )  # fmt: skip
     schema = (
         "projection_id string, encoder_id string, dim int, n_components int, whitening float, mean binary, "
-        "components binary, scale binary, explained_variance binary, n_fitted bigint, engine string, storage string, "
-        "path string"
+        "components binary, scale binary, explained_variance binary, n_fitted bigint, engine string, storage string"
     )
-    frame = warehouse.spark.createDataFrame([row], schema).withColumn("created_at", F.current_timestamp())
-    warehouse.replace(PROJECTIONS, frame, where=f"projection_id = '{projection.projection_id}'")
+    return spark.createDataFrame([row], schema)
+
+
+def projection_of(row: Mapping[str, Any]) -> Projection:
+    """What ``projection_frame`` packed."""
+
+    def floats(name: str) -> Matrix:
+        return np.frombuffer(row[name], "<f4")
+
+    return Projection(
+        encoder_id=row["encoder_id"],
+        mean=floats("mean"),
+        components=floats("components").reshape(row["n_components"], row["dim"]),
+        scale=floats("scale"),
+        explained_variance_ratio=floats("explained_variance"),
+        whitening=row["whitening"],
+        n_fitted=row["n_fitted"],
+        engine=row["engine"],
+        storage=row["storage"],
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,11 +15,8 @@ from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from imgsearch.config import ExportConfig
-from imgsearch.images.decode import DecodeLimits
 from imgsearch.images.sources import with_bytes
 from imgsearch.lake.batches import sample_rows
-from imgsearch.lake.files import read_local
-from imgsearch.lake.lost_workers import is_retry
 from imgsearch.lake.owned import claim, folder_at
 from imgsearch.lake.remote_files import leave_folder
 from imgsearch.lake.runs import RunSummary, Stopwatch, finish
@@ -31,7 +27,7 @@ from imgsearch.projections.spaces import current_projection, vectors_of
 from imgsearch.report.data import MAX_CLUSTERS, MAX_QUERIES, OUTLIERS_PER_CLUSTER, PER_CLUSTER
 from imgsearch.report.page import ReportData, write_report
 from imgsearch.report.star_schema import flat_tables
-from imgsearch.report.thumbnails import thumbnail_of
+from imgsearch.report.thumbnail_rows import thumbnails
 from imgsearch.report.tsne import tsne_map
 from imgsearch.tables import (
     CLUSTER_CURVE,
@@ -79,27 +75,6 @@ def _write_table(frame: DataFrame, name: str, out: str) -> None:
     frame.write.format("delta").mode("overwrite").option("overwriteSchema", "true").save(f"{out}/delta/{name}")
     n_files = max(1, frame.count() // ROWS_A_FILE)
     frame.coalesce(n_files).write.mode("overwrite").parquet(f"{out}/parquet/{name}")
-
-
-def thumbnails(images: DataFrame) -> DataFrame:
-    """``image_id``, ``path`` and ``content`` (or null) → ``image_id`` and ``thumbnail``, JPEG bytes or null."""
-
-    def shrink(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        limits = DecodeLimits(apart=is_retry())
-        for batch in batches:
-            small = []
-            columns = (batch.column(name) for name in ("image_id", "path", "content"))
-            for image_id, path, content in zip(*columns, strict=True):
-                try:
-                    data = content.as_py() if content.is_valid else read_local(path.as_py())
-                    small.append(thumbnail_of(image_id.as_py(), data, limits))
-                except Exception:  # a picture of a picture is never worth a failed export
-                    small.append(None)
-            yield pa.RecordBatch.from_arrays(
-                [batch.column("image_id"), pa.array(small, pa.binary())], names=["image_id", "thumbnail"]
-            )
-
-    return images.select("image_id", "path", "content").mapInArrow(shrink, "image_id string, thumbnail binary")
 
 
 def _map(warehouse: TableStore, projection_id: str, n_points: int) -> pa.Table:

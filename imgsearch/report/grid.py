@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from markupsafe import Markup, escape
 
 from imgsearch.report.text import basename
+from imgsearch.terminal import visible
 
 CELL = "display:inline-block;width:140px;margin:4px;vertical-align:top;font:11px sans-serif;overflow-wrap:anywhere"
 PICTURE = "display:block;max-width:140px;max-height:120px;margin-bottom:2px"
@@ -57,5 +58,6 @@ def _cell(cell: Cell) -> Markup:
     else:
         data = base64.b64encode(cell.thumbnail).decode("ascii")
         picture = Markup('<img style="{}" alt="" src="data:image/jpeg;base64,{}">').format(PICTURE, data)
-    words = Markup('<b>{}</b><br><span title="{}">{}</span>').format(cell.caption, cell.path, basename(cell.path))
+    name = visible(basename(cell.path))
+    words = Markup('<b>{}</b><br><span title="{}">{}</span>').format(cell.caption, visible(cell.path), name)
     return Markup('<span style="{}">{}{}</span>').format(CELL, picture, words)

@@ -31,6 +31,15 @@ PROBLEMS = {
 }
 
 
+class Names(NamedTuple):
+    """What a frame calls its id and its vector, and the parameters that said so."""
+
+    id: str
+    vector: str
+    id_parameter: str = "id_column"
+    vector_parameter: str = "vector_column"
+
+
 class Columns(NamedTuple):
     """A frame's id and vector column: names as the frame has them, types as Spark writes them."""
 
@@ -53,23 +62,30 @@ class Fault(NamedTuple):
     example: str
 
 
-def columns_of(dtypes: Sequence[tuple[str, str]], what: str, id_column: str, vector_column: str) -> Columns:
+def columns_of(dtypes: Sequence[tuple[str, str]], what: str, names: Names) -> Columns:
     """The two columns of a frame. ``dtypes``: names and types; ``what``: whose they are ("search: the gallery").
 
     Raises ``UserError`` where one is missing, there twice, or of a type that the join does not take.
     """
-    name, id_type = _column(dtypes, what, id_column, "id_column")
+    name, id_type = _column(dtypes, what, names.id, names.id_parameter)
     if id_type != "string" and id_type not in INTEGERS:
         raise UserError(
             f"{what}: the id column '{name}' is {id_type}; give a string or an integer, e.g. cast it to string"
         )
-    vector, vector_type = _column(dtypes, what, vector_column, "vector_column")
+    return Columns(name, id_type, *vector_column_of(dtypes, what, names.vector, names.vector_parameter))
+
+
+def vector_column_of(
+    dtypes: Sequence[tuple[str, str]], what: str, requested: str, parameter: str = "vector_column"
+) -> tuple[str, str]:
+    """Name and type of the vector column. Raises ``UserError`` as ``columns_of``."""
+    vector, vector_type = _column(dtypes, what, requested, parameter)
     if vector_type not in VECTOR_TYPES:
         raise UserError(
             f"{what}: the vector column '{vector}' is {vector_type}; "
             "give array<float>, array<double>, MLlib's vector, or packed float32 (binary)"
         )
-    return Columns(name, id_type, vector, vector_type)
+    return vector, vector_type
 
 
 def _column(dtypes: Sequence[tuple[str, str]], what: str, requested: str, parameter: str) -> tuple[str, str]:
@@ -106,16 +122,18 @@ def dim_of(vector: bytes | bytearray | Sequence[float], what: str) -> int:
     return len(vector) // 4
 
 
-def faults_in(ids: pa.Array, vectors: pa.Array, dim: int) -> list[Fault]:
+def faults_in(ids: pa.Array | None, vectors: pa.Array, dim: int) -> list[Fault]:
     """What is wrong with rows, one entry a problem, in the order of ``PROBLEMS``.
 
-    ``vectors``: packed float32, or lists of numbers, which may have any length but none of zero.
+    ``vectors``: packed float32, or lists of numbers, which may have any length but none of zero. Without ``ids`` no
+    row is named.
     """
     packed = not is_list(vectors.type)
     widths = pc.binary_length(vectors) if packed else pc.list_value_length(vectors)
     is_null = _flags(vectors.is_null())
     wide = _flags(pc.not_equal(widths, dim * 4 if packed else dim))
-    masks = {"no_id": _flags(ids.is_null()), "null": is_null, "width": wide}
+    no_id = np.zeros(len(vectors), bool) if ids is None else _flags(ids.is_null())
+    masks = {"no_id": no_id, "null": is_null, "width": wide}
     usable = np.flatnonzero(~is_null & ~wide)
     rows = rows_of(vectors.take(pa.array(usable)), dim)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -160,13 +178,17 @@ def refuse_duplicates(what: str, n_ids: int, example: object) -> None:
         raise UserError(f"{what}: has {n_ids:,} ids more than once (e.g. {example!r}); give each row an id of its own")
 
 
-def _example(problem: str, row: int, ids: pa.Array, widths: pa.Array, norms: np.ndarray, packed: bool) -> str:
+def _example(problem: str, row: int, ids: pa.Array | None, widths: pa.Array, norms: np.ndarray, packed: bool) -> str:
     if problem == "no_id":
         return ""
-    name = f"e.g. id {ids[row].as_py()!r}"
+    name = "" if ids is None else f"id {ids[row].as_py()!r}"
+    detail = ""
     if problem == "width":
-        return f"{name}: {widths[row].as_py():,} {'bytes' if packed else 'numbers'}"
-    return f"{name}: length {norms[row]:.4g}" if problem == "length" else name
+        detail = f"{widths[row].as_py():,} {'bytes' if packed else 'numbers'}"
+    if problem == "length":
+        detail = f"length {norms[row]:.4g}"
+    text = ": ".join(filter(None, [name, detail]))
+    return text and f"e.g. {text}"
 
 
 def _flags(column: pa.Array) -> np.ndarray:

@@ -18,9 +18,11 @@ from imgsearch.lake.store import quoted_part
 from imgsearch.retrieval.columns import (
     Columns,
     Fault,
+    Names,
     columns_of,
     dim_of,
     faults_in,
+    merged,
     refuse_bounds,
     refuse_duplicates,
     refuse_faults,
@@ -30,13 +32,6 @@ from imgsearch.retrieval.join import NO_SCORE, NOBODY, search, sole_id
 from imgsearch.vectors import Ids, unit_rows
 
 FAULT_SCHEMA = "problem string, n bigint, example string"
-
-
-class Names(NamedTuple):
-    """What a frame calls its id and its vector."""
-
-    id: str
-    vector: str
 
 
 class Gallery(NamedTuple):
@@ -69,7 +64,7 @@ def search_frames(
 ) -> DataFrame:
     """See ``imgsearch.search``. ``names`` are of the gallery's columns."""
     refuse_bounds("search", top_k, min_score)
-    columns_of(queries.dtypes, "search: the queries", *query_names)
+    columns_of(queries.dtypes, "search: the queries", query_names)
     checked = open_gallery(gallery, names)
     return search_gallery(checked, queries, top_k, query_names, min_score=min_score, exclude_self=exclude_self)
 
@@ -79,16 +74,28 @@ def open_gallery(frame: DataFrame, names: Names, what: str = "search: the galler
 
     ``what``: how messages begin.
     """
-    columns = columns_of(frame.dtypes, what, *names)
-    rows = frame.select(F.col(quoted_part(columns.id)).alias("image_id"), vector_expression(columns).alias("vector"))
+    columns = columns_of(frame.dtypes, what, names)
+    rows = frame.select(
+        F.col(quoted_part(columns.id)).alias("image_id"),
+        vector_expression(columns.vector, columns.vector_type).alias("vector"),
+    )
+    dim = vector_faults(rows, what)
+    keys = IdKeys.of(_id_range(rows, what, columns.has_integer_ids))
+    return Gallery(rows.withColumn("image_key", keys.column("image_id")), columns, keys, dim)
+
+
+def vector_faults(rows: DataFrame, what: str) -> int:
+    """Check ``vector`` (and ``image_id``, where there is one) of every row; the vectors' dimension.
+
+    Raises ``UserError`` for the first fault, and where no row has a vector.
+    """
     first = rows.where(F.col("vector").isNotNull()).select("vector").first()
     if first is None:
         raise UserError(f"{what}: has no row with a vector; give at least one")
     dim = dim_of(first["vector"], what)
     faults = rows.mapInArrow(fault_batches(dim), FAULT_SCHEMA).collect()
     refuse_faults(what, [Fault(*row) for row in faults])
-    keys = IdKeys.of(_id_range(rows, what, columns.has_integer_ids))
-    return Gallery(rows.withColumn("image_key", keys.column("image_id")), columns, keys, dim)
+    return dim
 
 
 def search_gallery(
@@ -125,13 +132,16 @@ def search_gallery(
 
 def read_query_rows(frame: DataFrame, gallery: Gallery, names: Names, exclude_self: bool, what: str) -> QueryRows:
     """The queries, checked, in order of id. The driver holds them all, as the join's broadcast does."""
-    columns = columns_of(frame.dtypes, what, *names)
+    columns = columns_of(frame.dtypes, what, names)
     if exclude_self and columns.has_integer_ids != gallery.columns.has_integer_ids:
         raise UserError(
             f"{what}: ids are {columns.id_type}, those of the gallery {gallery.columns.id_type}, "
             "so exclude_self has nothing to compare; cast one of them"
         )
-    rows = frame.select(F.col(quoted_part(columns.id)).alias("id"), vector_expression(columns).alias("vector"))
+    rows = frame.select(
+        F.col(quoted_part(columns.id)).alias("id"),
+        vector_expression(columns.vector, columns.vector_type).alias("vector"),
+    )
     key = gallery.keys.column("id") if exclude_self else F.lit(None).cast("bigint")
     table = rows.withColumn("own", key).orderBy("id").toArrow().combine_chunks()
     ids, vectors, own = (_whole(table.column(name)) for name in ("id", "vector", "own"))
@@ -149,23 +159,30 @@ def read_query_rows(frame: DataFrame, gallery: Gallery, names: Names, exclude_se
     return QueryRows(ids, unit_rows(vectors, gallery.dim), own.fill_null(NOBODY).to_numpy())
 
 
-def vector_expression(columns: Columns) -> Column:
-    """The vector column as packed values or lists. MLlib's function refuses nulls, so they are left out of its way."""
-    vector = F.col(quoted_part(columns.vector))
-    return F.when(vector.isNotNull(), vector_to_array(vector)) if columns.vector_type == "vector" else vector
+def _id_and_vector(frame: DataFrame, columns: Columns, id_name: str) -> DataFrame:
+    vector = vector_expression(columns.vector, columns.vector_type)
+    return frame.select(F.col(quoted_part(columns.id)).alias(id_name), vector.alias("vector"))
+
+
+def vector_expression(name: str, vector_type: str) -> Column:
+    """A vector column as packed values or lists. MLlib's function refuses nulls, so they are left out of its way."""
+    vector = F.col(quoted_part(name))
+    return F.when(vector.isNotNull(), vector_to_array(vector)) if vector_type == "vector" else vector
 
 
 def fault_batches(dim: int) -> Callable[[Batches], Batches]:
-    """(image_id, vector) batches → rows of ``FAULT_SCHEMA``: nothing where nothing is wrong."""
+    """([image_id,] vector) batches of a task → rows of ``FAULT_SCHEMA``, one a problem; none where nothing is wrong."""
 
     def check(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        faults: list[Fault] = []
         for batch in batches:
-            faults = faults_in(batch.column(0), batch.column(1), dim)
-            if faults:
-                columns = zip(*faults, strict=True)
-                types = (pa.string(), pa.int64(), pa.string())
-                arrays = [pa.array(list(column), kind) for column, kind in zip(columns, types, strict=True)]
-                yield pa.RecordBatch.from_arrays(arrays, names=list(Fault._fields))
+            *ids, vectors = batch.columns
+            faults = merged([*faults, *faults_in(ids[0] if ids else None, vectors, dim)])
+        if faults:
+            columns = zip(*faults, strict=True)
+            types = (pa.string(), pa.int64(), pa.string())
+            arrays = [pa.array(list(column), kind) for column, kind in zip(columns, types, strict=True)]
+            yield pa.RecordBatch.from_arrays(arrays, names=list(Fault._fields))
 
     return check
 

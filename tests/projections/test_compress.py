@@ -20,7 +20,7 @@ from imgsearch.images import ingest
 from imgsearch.lake.batches import gather
 from imgsearch.lake.store import TableStore
 from imgsearch.projections import compress
-from imgsearch.projections.moments import Moments
+from imgsearch.projections.moments import Moments, merge_moments, moments_of_batches
 from imgsearch.projections.spaces import current_projection, find_projection, vectors_of
 from imgsearch.tables import EMBEDDINGS, ENCODERS, PROJECTIONS, QUARANTINE, VECTORS
 from imgsearch.vectors import pack, unit, unpack
@@ -139,9 +139,7 @@ def test_from_the_first_fit_to_new_images_and_smaller_storage(spark: SparkSessio
 
 def test_both_engines_find_the_same_subspace(spark: SparkSession) -> None:
     frame = frame_of(spark, ids(N), embedded()).repartition(3)
-    moments = Moments.from_bytes(
-        gather(frame.select("embedding"), compress.moments_of_batches, compress.merge_moments) or b""
-    )
+    moments = Moments.from_bytes(gather(frame.select("embedding"), moments_of_batches, merge_moments) or b"")
     ours, theirs = (compress.fit_with(engine, frame, moments, 12, "enc", 0.0) for engine in ("gram", "mllib"))
     assert np.abs((ours.components.astype(np.float64) * theirs.components).sum(axis=1)).min() >= 1 - 1e-6
     assert scipy.linalg.subspace_angles(ours.components.T, theirs.components.T).max() < 1e-3

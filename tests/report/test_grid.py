@@ -26,3 +26,9 @@ def test_pictures_are_inline_and_names_are_escaped() -> None:
     assert "data:image/jpeg;base64,/9g=" in page
     assert page.count("(no picture)") == 1
     assert "&lt;b&gt;10 of 20" in page
+
+
+def test_a_name_that_would_turn_the_line_round_is_spelt_out() -> None:
+    page = grid_of([match("a", 1, "/g/photo\u202egpj.exe")], {})._repr_html_()
+    assert "\u202e" not in page
+    assert "photo\\u202egpj.exe" in page

@@ -10,6 +10,7 @@ from imgsearch.errors import UserError
 from imgsearch.retrieval.columns import (
     Columns,
     Fault,
+    Names,
     columns_of,
     dim_of,
     faults_in,
@@ -30,8 +31,8 @@ def lists(*rows: object, kind: pa.DataType | None = None) -> pa.Array:
 
 
 def test_columns_are_found_as_spark_finds_them() -> None:
-    assert columns_of(SCHEMA, "search", "doc", "vector") == Columns("Doc", "bigint", "vector", "array<double>")
-    assert columns_of(SCHEMA, "search", "doc", "vector").has_integer_ids
+    assert columns_of(SCHEMA, "search", Names("doc", "vector")) == Columns("Doc", "bigint", "vector", "array<double>")
+    assert columns_of(SCHEMA, "search", Names("doc", "vector")).has_integer_ids
 
 
 @pytest.mark.parametrize(
@@ -51,7 +52,7 @@ def test_columns_are_found_as_spark_finds_them() -> None:
 )
 def test_a_schema_that_does_not_fit_is_one_line(id_column: str, vector_column: str, said: str) -> None:
     with pytest.raises(UserError, match="^search: the gallery: " + said) as raised:
-        columns_of(SCHEMA, "search: the gallery", id_column, vector_column)
+        columns_of(SCHEMA, "search: the gallery", Names(id_column, vector_column))
     assert "\n" not in str(raised.value)
 
 

@@ -1,0 +1,34 @@
+"""Thumbnails as a frame: images in, JPEG bytes out, made by the workers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+from pyspark.sql import DataFrame
+
+from imgsearch.images.decode import DecodeLimits
+from imgsearch.lake.files import read_local
+from imgsearch.lake.lost_workers import is_retry
+from imgsearch.report.thumbnails import thumbnail_of
+
+
+def thumbnails(images: DataFrame) -> DataFrame:
+    """``image_id``, ``path`` and ``content`` (or null) → ``image_id`` and ``thumbnail``, JPEG bytes or null."""
+
+    def shrink(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        limits = DecodeLimits(apart=is_retry())
+        for batch in batches:
+            small = []
+            columns = (batch.column(name) for name in ("image_id", "path", "content"))
+            for image_id, path, content in zip(*columns, strict=True):
+                try:
+                    data = content.as_py() if content.is_valid else read_local(path.as_py())
+                    small.append(thumbnail_of(image_id.as_py(), data, limits))
+                except Exception:  # a picture of a picture is never worth a failed export
+                    small.append(None)
+            yield pa.RecordBatch.from_arrays(
+                [batch.column("image_id"), pa.array(small, pa.binary())], names=["image_id", "thumbnail"]
+            )
+
+    return images.select("image_id", "path", "content").mapInArrow(shrink, "image_id string, thumbnail binary")
