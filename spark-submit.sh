@@ -9,9 +9,9 @@ export PYTHONPATH="$ROOT${PYTHONPATH:+:$PYTHONPATH}"
 if [ -x "$VENV/bin/python" ]; then python="$VENV/bin/python"; else python="$(find_python)"; fi
 status=0
 "$python" -m imgsearch.launcher "$@" || status=$?
-[ "$status" -eq 100 ] || exit "$status"   # 100: well-formed, and wants Spark
-
-check_java
-setup_python run
-setup_jars
+case "$status" in
+    100) check_java; setup_python run; setup_jars ;;  # well-formed, and wants Spark
+    101) setup_python run ;;                          # well-formed, and wants only Python
+    *) exit "$status" ;;
+esac
 exec "$VENV/bin/python" -m imgsearch "$@"

@@ -21,8 +21,8 @@ from measure import claim, save
 from PIL import Image, ImageOps
 
 from imgsearch.encoders.encoder import DEFAULT, Encoder, resolve
+from imgsearch.encoders.graphs import graph_of
 from imgsearch.encoders.runtime import load_runtime, reference_runtime
-from imgsearch.encoders.udf import graph_of
 from imgsearch.images.decode import decode
 
 GOAL = 0.9999

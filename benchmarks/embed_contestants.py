@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from imgsearch.encoders.encoder import Encoder, resolve
-from imgsearch.encoders.udf import graph_of
+from imgsearch.encoders.graphs import graph_of
 from imgsearch.images.decode import DecodeLimits
 
 Run = Callable[[Path, str, int], dict[str, float]]

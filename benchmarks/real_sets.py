@@ -32,8 +32,8 @@ from measure import claim, save  # noqa: E402
 from imgsearch.encoders.augmentation import embed_variants  # noqa: E402
 from imgsearch.encoders.embedding import embed_files  # noqa: E402
 from imgsearch.encoders.encoder import DEFAULT, PRECISIONS, Encoder, resolve  # noqa: E402
+from imgsearch.encoders.graphs import graph_of  # noqa: E402
 from imgsearch.encoders.runtime import Runtime, load_runtime  # noqa: E402
-from imgsearch.encoders.udf import graph_of  # noqa: E402
 from imgsearch.images.decode import DecodeLimits  # noqa: E402
 from imgsearch.labels.metrics import retrieval  # noqa: E402
 from imgsearch.projections.moments import Moments  # noqa: E402

@@ -295,3 +295,29 @@ class StatusConfig:
 
     about: ClassVar[str] = "show what is in a warehouse: tables, encoders, last runs, drift, and the next step"
     warehouse: str = option(WAREHOUSE_HELP, metavar="W")
+
+
+@dataclass(frozen=True)
+class EncodersConfig:
+    """Settings of ``encoders``."""
+
+    about: ClassVar[str] = "list the networks that --encoder takes, and which of them need a download"
+    part: str | None = option("only names that contain this (default: all)", None, "PART", positional=True)
+    offline: bool = option("only those that need no download", False)
+
+
+@dataclass(frozen=True)
+class ReviewConfig:
+    """Settings of ``review``."""
+
+    about: ClassVar[str] = "a page in the browser: name clusters, look at images, search by a picture; no JVM"
+    warehouse: str = option("where the tables are: a folder or URI", metavar="W")
+    port: int = option("the port to listen on; 0: any that is free", 8765, "N")
+    host: str = option("the address to listen on; other than this machine's own it demands a token", "127.0.0.1")
+    reviewer: str | None = option("whose decisions these are, unless the page says so (default: the login)", None)
+    site_column: str | None = option("the column of 'images' that says where (default: one that is named so)", None)
+    date_column: str | None = option("the column of 'images' that says when (default: one that is named so)", None)
+    encoder: str | None = option("encoder_id or name, where the warehouse holds several (default: the latest)", None)
+
+    def __post_init__(self) -> None:
+        within("port", self.port, 0, 65_535)

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from imgsearch.lake.runs import RunSummary
 
 DONE, FAULT, MISTAKE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
-WANTS_SPARK = 100
+#: What ``check`` answers for a job that is well-formed: it wants Spark, or only the Python environment.
+WANTS_SPARK, WANTS_PYTHON = 100, 101
 
 
 class Stopped(BaseException):
@@ -37,17 +38,21 @@ class Stopped(BaseException):
 
 
 class Job(NamedTuple):
-    """Where a job's settings and its work are, as ``module:name``; imported when the job is asked for."""
+    """Where a job's settings and its work are, as ``module:name``; imported when the job is asked for.
 
-    config: str | None
+    With Spark the work is ``run(spark, config)``; without it ``run(config)``, and no JVM is started.
+    """
+
+    config: str
     run: str
+    needs_spark: bool = True
 
     def settings(self) -> type[Any]:
         """The settings object of the job. Raises ``UserError`` where the job is not installed."""
-        return _named(str(self.config))
+        return _named(self.config)
 
 
-#: Every job. ``jobs/NAME.py`` is what spark-submit is given. A job without settings needs no Spark.
+#: Every job. ``jobs/NAME.py`` is what spark-submit is given.
 JOBS: dict[str, Job] = {
     "ingest": Job("imgsearch.config:IngestConfig", "imgsearch.images.ingest:run"),
     "embed": Job("imgsearch.config:EmbedConfig", "imgsearch.encoders.embed:run"),
@@ -63,9 +68,9 @@ JOBS: dict[str, Job] = {
     "demo": Job("plantdemo.config:DemoConfig", "plantdemo.demo:run"),
     "drop": Job("imgsearch.config:DropConfig", "imgsearch.upkeep.drop:run"),
     "status": Job("imgsearch.config:StatusConfig", "imgsearch.upkeep.status:run"),
-    "encoders": Job(None, "imgsearch.encoders.list_encoders:run"),
+    "encoders": Job("imgsearch.config:EncodersConfig", "imgsearch.encoders.list_encoders:run", needs_spark=False),
+    "review": Job("imgsearch.config:ReviewConfig", "imgsearch.review.review:run", needs_spark=False),
 }
-LIST_ENCODERS = "list the networks that --encoder takes, and which of them need a download"
 
 USAGE = """usage: ./spark-submit.sh [spark-submit options] JOB [job options]
 
@@ -82,22 +87,26 @@ Exit codes: 0 done, 2 a mistake in what was given (one line says which), 1 a fau
 def main(name: str) -> int:
     """The whole of ``jobs/NAME.py``: options from ``sys.argv``, one call, the exit code."""
     job = JOBS[name]
-    if job.config is None:
-        try:
-            return int(_named(job.run)(sys.argv[1:]))
-        except UserError as e:
-            return _mistake(e)
+    if not job.needs_spark:
+        return run_sparkless(name, sys.argv[1:])
     return run_job(name, sys.argv[1:], lambda spark, config: _named(job.run)(spark, config))
 
 
 def run_job(name: str, argv: Sequence[str], run: Callable[[SparkSession, Any], RunSummary | None]) -> int:
-    """Parse, call, print the summary, return the exit code."""
+    """Parse, call with a session, print the summary, return the exit code."""
     _take_stderr_back()
+    return _ended(name, argv, lambda config: _run(name, config, run))
+
+
+def run_sparkless(name: str, argv: Sequence[str]) -> int:
+    """Parse, call, return the exit code: for a job that needs no Spark."""
+    return _ended(name, argv, _named(JOBS[name].run))
+
+
+def _ended(name: str, argv: Sequence[str], run: Callable[[Any], object]) -> int:
+    """Call ``run`` with the job's settings; whatever ends it becomes an exit code and at most one line."""
     try:
-        config = settings_of(name, argv)
-        for chatty in ("py4j", "DataFrameQueryContextLogger", "SQLQueryContextLogger"):
-            logging.getLogger(chatty).setLevel(logging.CRITICAL + 1)
-        _run(name, config, run)
+        run(settings_of(name, argv))
         return DONE
     except UserError as e:
         return _mistake(e)
@@ -117,6 +126,8 @@ def _run(name: str, config: Any, run: Callable[[SparkSession, Any], RunSummary |
     from imgsearch.lake.waiting import ExecutorWatch
 
     is_guest = session.is_running()
+    for chatty in ("py4j", "DataFrameQueryContextLogger", "SQLQueryContextLogger"):
+        logging.getLogger(chatty).setLevel(logging.CRITICAL + 1)
     spark = session.build_session(f"imgsearch {name}")
     _stop_by_signals()
     print(f"{name}: {session.describe(spark)}", flush=True)
@@ -162,16 +173,14 @@ def _fault(name: str, error: Exception) -> int:
 
 
 def check(name: str, argv: Sequence[str], local_paths: bool = True) -> int:
-    """What can be answered without Spark: ``--help``, a job without Spark. Else ``WANTS_SPARK``.
+    """``WANTS_SPARK`` or ``WANTS_PYTHON`` for a job that is well-formed; ``--help`` is answered (``SystemExit``).
 
     Raises ``UserError`` for mistakes in the options, and with ``local_paths`` for those that a local path shows.
     """
-    if JOBS[name].config is None:
-        return int(_named(JOBS[name].run)(argv))
     config = settings_of(name, argv)
     if local_paths:
         check_paths(name, config)
-    return WANTS_SPARK
+    return WANTS_SPARK if JOBS[name].needs_spark else WANTS_PYTHON
 
 
 def settings_of(name: str, argv: Sequence[str], default_file: Traversable = DEFAULT_FILE) -> Any:
@@ -186,9 +195,6 @@ def usage() -> str:
 
 def _abouts() -> Iterator[tuple[str, str]]:
     for name, job in JOBS.items():
-        if job.config is None:
-            yield name, LIST_ENCODERS
-            continue
         try:
             yield name, job.settings().about
         except UserError:  # the demo, where only the package is installed

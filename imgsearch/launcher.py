@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from imgsearch.errors import LAUNCHER, UserError, did_you_mean
-from imgsearch.job import JOBS, MISTAKE, WANTS_SPARK, check, usage
+from imgsearch.job import JOBS, MISTAKE, WANTS_PYTHON, WANTS_SPARK, check, run_sparkless, usage
 from imgsearch.lake.package import write_package
 from imgsearch.lake.settings import (
     CHECKOUT,
@@ -49,6 +49,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         submission = parse_submission(argv)
         answer = ask(submission)
+        if answer == WANTS_PYTHON:
+            name, *options = submission.rest
+            return run_sparkless(name, options)
         if answer != WANTS_SPARK:
             return answer
         archive = archive_to_ship() if submission.has("--ship") else None
@@ -62,11 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return os.execvpe(planned.command[0], planned.command, {**os.environ, **planned.environ})
 
 
-def ask(submission: Submission, run_sparkless: bool = True) -> int:
-    """What can be answered without Spark: help, a mistake. Else ``WANTS_SPARK``. Raises ``UserError``.
-
-    ``run_sparkless``: a job that needs no Spark is run too.
-    """
+def ask(submission: Submission) -> int:
+    """What can be answered at once: help, a mistake. Else ``WANTS_SPARK`` or ``WANTS_PYTHON``. Raises ``UserError``."""
     name, *options = submission.rest or ("help",)
     if submission.has("--help", "-h"):
         name, options = "help", []
@@ -86,8 +86,6 @@ def ask(submission: Submission, run_sparkless: bool = True) -> int:
         options = ["--help"]
     if submission.has("--remote"):
         raise UserError("--remote: a job needs a Spark of its own (--master); over Spark Connect only `search` works")
-    if JOBS[name].config is None and not run_sparkless and "--help" not in options:
-        return WANTS_SPARK
     given = submission.properties(os.environ)
     if submission.has("--ship") and local_slots(given.get("spark.master", "local[*]")) is not None:
         raise UserError("--ship: this is for executors on other machines; name their --master")
@@ -219,7 +217,7 @@ def _refuse_other_spark(delta: Mapping[str, str], installed: Sequence[str]) -> N
 
 if __name__ == "__main__":  # before the set-up: is there anything to set up for?
     try:
-        sys.exit(ask(parse_submission(sys.argv[1:]), run_sparkless=False))
+        sys.exit(ask(parse_submission(sys.argv[1:])))
     except UserError as e:
         print(f"imgsearch: {e}", file=sys.stderr)
         sys.exit(MISTAKE)

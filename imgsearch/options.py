@@ -23,9 +23,9 @@ from imgsearch.errors import LAUNCHER, UserError, did_you_mean
 DEFAULT_FILE = files("imgsearch").joinpath("conf", "default.toml")
 
 
-def option(help: str, default: Any = dataclasses.MISSING, metavar: str | None = None) -> Any:
-    """A field of a settings object that is also an option of its job."""
-    return field(default=default, kw_only=True, metadata={"help": help, "metavar": metavar})
+def option(help: str, default: Any = dataclasses.MISSING, metavar: str | None = None, positional: bool = False) -> Any:
+    """A field of a settings object that is also an option of its job; ``positional``: a word without a flag."""
+    return field(default=default, kw_only=True, metadata={"help": help, "metavar": metavar, "positional": positional})
 
 
 def at_least(name: str, value: float | None, least: float) -> None:
@@ -107,6 +107,9 @@ def _add_option(parser: argparse.ArgumentParser, name: str, hint: Any, f: datacl
         text += " (required)"
     elif f.default not in (None, False):
         text += f" (default {f.default})"
+    if f.metadata["positional"]:
+        parser.add_argument(name, nargs="?", metavar=f.metadata["metavar"], help=text)
+        return
     if hint is bool:
         parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=text)
         return

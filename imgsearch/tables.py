@@ -236,6 +236,28 @@ DRIFT = TableSpec(
     job="cluster",
 )
 
+LABELS = TableSpec(
+    "labels",
+    """
+    label_id STRING NOT NULL COMMENT 'a random number of this decision',
+    made_at TIMESTAMP NOT NULL COMMENT 'when it was made; decisions are read in this order',
+    made_by STRING NOT NULL COMMENT 'who made it',
+    kind STRING NOT NULL COMMENT 'what it is about: cluster, part (some images of a cluster) or image',
+    action STRING NOT NULL COMMENT 'name, mixed, junk, same_as, split, drop or undo',
+    label STRING COMMENT 'the name that was given',
+    cluster_id INT COMMENT 'the cluster, as it was numbered then',
+    other_cluster_id INT COMMENT 'same_as: the cluster whose name it shares',
+    image_ids ARRAY<STRING> COMMENT 'part and image: the images',
+    medoid_id STRING COMMENT 'image_id of the medoid of the cluster then: it finds the cluster after a re-fit',
+    member_digest STRING COMMENT 'sha-256 of the image_ids of the cluster then, ascending, a line each',
+    projection_id STRING COMMENT 'the projection whose clusters were looked at',
+    n_images BIGINT COMMENT 'images that it was about then',
+    undoes STRING COMMENT 'undo: the label_id of what is taken back; an undo of an undo is a redo'
+    """,
+    key=("label_id",),
+    job="review",
+)
+
 IMAGE_LABELS = TableSpec(
     "image_labels",
     """
@@ -387,6 +409,6 @@ RUNS = TableSpec(
 
 ALL_TABLES = (
     IMAGES, CONTENTS, QUARANTINE, ENCODERS, EMBEDDINGS, PROJECTIONS, VECTORS, CLUSTERS, MEMBERS, CLUSTER_EVENTS,
-    CLUSTER_CURVE, DRIFT, IMAGE_LABELS, SEARCHES, MATCHES, GROUP_MATCHES, CALIBRATIONS, DUPLICATES, LEAKS,
+    CLUSTER_CURVE, DRIFT, LABELS, IMAGE_LABELS, SEARCHES, MATCHES, GROUP_MATCHES, CALIBRATIONS, DUPLICATES, LEAKS,
     METRICS, RUNS,
 )  # fmt: skip

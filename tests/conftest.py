@@ -28,6 +28,7 @@ HEIGHTS = (
     "labels",
     "report",
     "upkeep",
+    "review",
     "demo",
     "jobs",
     "cluster",

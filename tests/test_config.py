@@ -169,7 +169,8 @@ def test_help_lists_options_with_defaults(capsys: pytest.CaptureFixture[str]) ->
         assert stopped.value.code == 0
         text = " ".join(capsys.readouterr().out.split())
         for f in dataclasses.fields(cls):
-            assert "--" + f.name.replace("_", "-") in text
+            flag = f"[{f.metadata['metavar']}]" if f.metadata["positional"] else "--" + f.name.replace("_", "-")
+            assert flag in text
         assert cls.about.split(";")[0][:30] in text
         if job == "demo":
             assert "(default 50)" in text

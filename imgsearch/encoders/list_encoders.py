@@ -6,9 +6,9 @@ import os
 import sys
 from collections.abc import Sequence
 
+from imgsearch.config import EncodersConfig
 from imgsearch.encoders.sources import Listed, list_encoders
 from imgsearch.errors import LAUNCHER, UserError, did_you_mean
-from imgsearch.options import Parser
 
 FILES = """\
 --encoder also takes a file of one's own: .safetensors, .pth, .pt (weights, or TorchScript), .pt2, .onnx, with its
@@ -16,21 +16,13 @@ preprocessing in a TOML beside it; NAME:WEIGHTS for another set of torchvision's
 extra 'timm'."""
 
 
-def run(argv: Sequence[str]) -> int:
-    """Print the list; returns the exit code. Raises ``UserError`` for unknown options and for no match."""
-    parser = Parser(
-        prog=f"{LAUNCHER} encoders", allow_abbrev=False,
-        description="list the networks that --encoder takes, and which of them need a download",
-    )  # fmt: skip
-    parser.add_argument("part", nargs="?", metavar="PART", help="only names that contain this (default: all)")
-    parser.add_argument("--offline", action="store_true", help="only those that need no download")
-    arguments = parser.parse_args(list(argv))
-    text = table(chosen(list_encoders(), arguments.part, arguments.offline))
+def run(config: EncodersConfig) -> None:
+    """Print the list. Raises ``UserError`` where no encoder matches."""
+    text = table(chosen(list_encoders(), config.part, config.offline))
     try:
         print(f"{text}\n\n{FILES}", flush=True)
     except BrokenPipeError:  # `encoders | head` has seen enough; Python must not try again at its end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
 
 
 def chosen(listed: Sequence[Listed], part: str | None, offline: bool) -> list[Listed]:

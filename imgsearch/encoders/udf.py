@@ -19,10 +19,10 @@ from pyspark.sql import functions as F
 from imgsearch.encoders.augmentation import embed_variants
 from imgsearch.encoders.embedding import embed_files
 from imgsearch.encoders.encoder import Encoder
+from imgsearch.encoders.graphs import graph_of
 from imgsearch.encoders.runtime import Runtime, load_runtime
 from imgsearch.errors import ImageError
 from imgsearch.images.decode import DecodeLimits
-from imgsearch.lake.cache import cached_graph
 from imgsearch.lake.local_files import read_local
 from imgsearch.lake.lost_workers import is_retry
 from imgsearch.lake.progress import Progress
@@ -99,20 +99,6 @@ def embed_udf(
 def broadcast_graph(spark: SparkSession, encoder: Encoder) -> Broadcast[bytes]:
     """The network as data, for every executor."""
     return spark.sparkContext.broadcast(graph_of(encoder))
-
-
-def graph_of(encoder: Encoder) -> bytes:
-    """The network as data. Torch is imported only where no earlier run exported this encoder."""
-
-    def export() -> bytes:
-        from imgsearch.encoders.export import export_graph
-        from imgsearch.encoders.quantization import calibration_pictures
-
-        shown = encoder.preprocessing
-        pictures = calibration_pictures(shown.height, shown.width) if encoder.precision == "int8" else None
-        return export_graph(encoder, pictures)
-
-    return cached_graph(encoder.encoder_id, export)
 
 
 def worker_runtime(encoder: Encoder, graph: Broadcast[bytes], n_threads: int) -> Runtime:

@@ -7,13 +7,9 @@ looks first and renames then). So on a local disk the writers of one table take 
 
 from __future__ import annotations
 
-import fcntl
-import os
 import random
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from delta.exceptions import (
@@ -31,6 +27,7 @@ from pyspark.sql import SparkSession
 
 from imgsearch.errors import UserError
 from imgsearch.lake.leases import check_held
+from imgsearch.lake.turns import turn
 
 CONFLICTS = (
     ConcurrentAppendException,
@@ -47,8 +44,6 @@ BOTH_MADE_IT = ("DELTA_PATH_EXISTS", "DELTA_TABLE_ALREADY_EXISTS", "TABLE_OR_VIE
 #: Where Delta notes the version of each commit of this session.
 LAST_COMMIT = "spark.databricks.delta.lastCommitVersionInSession"
 ATTEMPTS = 12
-POLL = 0.05
-QUIET_SECONDS = 10.0
 
 
 def commit(spark: SparkSession, table: str, lock: Path | None, write: Callable[[int], object]) -> int | None:
@@ -62,7 +57,7 @@ def commit(spark: SparkSession, table: str, lock: Path | None, write: Callable[[
         check_held()
         spark.conf.unset(LAST_COMMIT)
         try:
-            with _turn(lock, table):
+            with turn(lock, table):
                 write(attempt)
         except Exception as e:
             if not _is_conflict(e):
@@ -81,31 +76,3 @@ def _is_conflict(error: Exception) -> bool:
     if isinstance(error, CONFLICTS):
         return True
     return isinstance(error, AnalysisException) and (error.getCondition() or "").split(".")[0] in BOTH_MADE_IT
-
-
-@contextmanager
-def _turn(lock: Path | None, table: str) -> Iterator[None]:
-    """Wait for this writer's turn. A process that ends, however it ends, gives its turn up."""
-    if lock is None:
-        yield
-        return
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        _wait(handle, table)
-        yield
-    finally:
-        os.close(handle)
-
-
-def _wait(handle: int, table: str) -> None:
-    start, said = time.monotonic(), False
-    while True:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            if not said and time.monotonic() - start > QUIET_SECONDS:
-                print(f"waiting for another run that is writing the table '{table}'", file=sys.stderr, flush=True)
-                said = True
-            time.sleep(POLL)

@@ -26,8 +26,8 @@ from imgsearch.lake.shared import share
 from imgsearch.ml.stage import HasVectorType, Stage
 from imgsearch.projections.moments import Moments, merge_moments, moments_of_batches
 from imgsearch.projections.projecting import project_udf
-from imgsearch.projections.projection import DEFAULT_WHITENING, Projection, fit
-from imgsearch.projections.spaces import projection_frame, projection_of
+from imgsearch.projections.projection import DEFAULT_WHITENING, Projection, fit, projection_of
+from imgsearch.projections.spaces import projection_frame
 from imgsearch.retrieval.columns import vector_column_of
 from imgsearch.retrieval.frames import vector_expression, vector_faults
 

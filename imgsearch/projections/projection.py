@@ -8,8 +8,10 @@ evidences and co-occurrences in image retrieval", ECCV 2012).
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -98,6 +100,25 @@ class Projection:
             length = np.linalg.norm(block, axis=1)
             kept = np.linalg.norm(projected, axis=1) > VANISHED * length
             return unit(np.where((kept & (length > 0))[:, None], projected * self.scale, np.float32(0)))
+
+
+def projection_of(row: Mapping[str, Any]) -> Projection:
+    """What ``projection_frame`` packed."""
+
+    def floats(name: str) -> Matrix:
+        return np.frombuffer(row[name], "<f4")
+
+    return Projection(
+        encoder_id=row["encoder_id"],
+        mean=floats("mean"),
+        components=floats("components").reshape(row["n_components"], row["dim"]),
+        scale=floats("scale"),
+        explained_variance_ratio=floats("explained_variance"),
+        whitening=row["whitening"],
+        n_fitted=row["n_fitted"],
+        engine=row["engine"],
+        storage=row["storage"],
+    )
 
 
 def vanished(vectors: Matrix) -> NDArray[np.bool_]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 from imgsearch.errors import LAUNCHER, UserError
 from imgsearch.lake.batches import Batches
 from imgsearch.lake.store import TableStore
-from imgsearch.projections.projection import Projection
+from imgsearch.projections.projection import Projection, projection_of
 from imgsearch.projections.storage import Precision, expand
 from imgsearch.tables import ENCODERS, PROJECTIONS, VECTORS
 from imgsearch.vectors import Matrix, pack, unpack_bytes
@@ -147,22 +147,3 @@ def projection_frame(spark: SparkSession, projection: Projection) -> DataFrame:
         "components binary, scale binary, explained_variance binary, n_fitted bigint, engine string, storage string"
     )
     return spark.createDataFrame([row], schema)
-
-
-def projection_of(row: Mapping[str, Any]) -> Projection:
-    """What ``projection_frame`` packed."""
-
-    def floats(name: str) -> Matrix:
-        return np.frombuffer(row[name], "<f4")
-
-    return Projection(
-        encoder_id=row["encoder_id"],
-        mean=floats("mean"),
-        components=floats("components").reshape(row["n_components"], row["dim"]),
-        scale=floats("scale"),
-        explained_variance_ratio=floats("explained_variance"),
-        whitening=row["whitening"],
-        n_fitted=row["n_fitted"],
-        engine=row["engine"],
-        storage=row["storage"],
-    )

@@ -12,10 +12,11 @@ from imgsearch.errors import ImageError
 from imgsearch.images.decode import DecodeLimits, decode, read_header
 
 QUALITY = 82
+THUMBNAIL_SIZE = 160  # pixels, the longer side
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-def thumbnail(content: bytes, size: int = 160, limits: DecodeLimits | None = None) -> bytes | None:
+def thumbnail(content: bytes, size: int = THUMBNAIL_SIZE, limits: DecodeLimits | None = None) -> bytes | None:
     """``content`` (an image file) → a JPEG whose longer side is at most ``size`` pixels.
 
     It is decoded as the network decodes it, by the same rules and within the same ``limits`` (the default ones if not
@@ -36,14 +37,16 @@ def thumbnail(content: bytes, size: int = 160, limits: DecodeLimits | None = Non
     return out.getvalue()
 
 
-def thumbnail_of(image_id: str, content: bytes, limits: DecodeLimits | None = None) -> bytes | None:
+def thumbnail_of(
+    image_id: str, content: bytes, limits: DecodeLimits | None = None, size: int = THUMBNAIL_SIZE
+) -> bytes | None:
     """The thumbnail of an image, if ``content`` is that image still: its sha-256 is ``image_id``.
 
     An ``image_id`` that is no sha-256 (of a query that came as a vector) says nothing about the bytes.
     """
     if SHA256.fullmatch(image_id) and hashlib.sha256(content).hexdigest() != image_id:
         return None
-    return thumbnail(content, limits=limits)
+    return thumbnail(content, size, limits)
 
 
 def _fitted(width: int, height: int, size: int) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from imgsearch.config import SearchConfig
-from imgsearch.encoders.encoder import Encoder, resolve
+from imgsearch.encoders.encoder import same_encoder
 from imgsearch.encoders.udf import augment_udf, broadcast_graph, embed
 from imgsearch.errors import LAUNCHER, UserError
 from imgsearch.images.decode import DecodeLimits
@@ -71,7 +71,7 @@ def read_queries(
 def _from_images(
     spark: SparkSession, warehouse: TableStore, known: KnownEncoder, projection: Projection, config: SearchConfig
 ) -> Asked:
-    encoder = same_encoder(known)
+    encoder = same_encoder(known.encoder_id, known.name, known.settings)
     source, holds_content = read_source(spark, config.queries, "queries", with_folders=False)
     files = source.files if holds_content else with_content(spark, source.files, MAX_BYTES)
     files = files.select(F.coalesce("path", F.lit("a row of the table")).alias("path"), "content")
@@ -215,22 +215,6 @@ def _from_ids(warehouse: TableStore, projection: Projection, config: SearchConfi
         ids.unpersist()
     vectors = unpack(table.column("vector"), projection.n_components)
     return Asked(table.column("image_id").to_pylist(), table.column("path").to_pylist(), vectors, rows_in)
-
-
-def same_encoder(known: KnownEncoder) -> Encoder:
-    """The encoder that made the warehouse's embeddings, made again here. Raises ``UserError`` where it would differ."""
-    import json
-
-    settings = json.loads(known.settings)
-    encoder = resolve(known.name, pooling=settings["pooling"], precision=settings["precision"])
-    if encoder.encoder_id != known.encoder_id:
-        differing = sorted(k for k in settings if settings[k] != encoder.settings.get(k))
-        raise UserError(
-            f"the embeddings were made by {known.encoder_id}, while {known.name} is {encoder.encoder_id} here "
-            f"(other {', '.join(differing)}): vectors of two encoders are never compared; "
-            f"run `{LAUNCHER} embed` and `compress` again"
-        )
-    return encoder
 
 
 def _quarantine(warehouse: TableStore, asked: DataFrame, encoder_id: str) -> None:

@@ -10,7 +10,10 @@ from imgsearch.errors import UserError
 from imgsearch.lake.runs import RunSummary, Stopwatch, exclusive, finish
 from imgsearch.lake.store import TableStore
 from imgsearch.projections.spaces import known_encoder
-from imgsearch.tables import ALL_TABLES, EMBEDDINGS, ENCODERS, PROJECTIONS, TableSpec
+from imgsearch.tables import ALL_TABLES, EMBEDDINGS, ENCODERS, LABELS, PROJECTIONS, TableSpec
+
+#: ``projections`` are dropped by encoder; what people said in ``labels`` outlives the clusters that they looked at.
+KEEPERS = (PROJECTIONS, LABELS)
 
 
 @exclusive("vectors")
@@ -28,7 +31,7 @@ def run(spark: SparkSession, config: DropConfig) -> RunSummary:
     written = [spec for spec in ALL_TABLES if warehouse.exists(spec)]
     if projection_ids:
         for spec in written:
-            if "projection_id" in spec.columns and spec is not PROJECTIONS:
+            if "projection_id" in spec.columns and spec not in KEEPERS:
                 _delete(warehouse, spec, "projection_id", projection_ids)
     for spec in sorted((s for s in written if "encoder_id" in s.columns), key=lambda s: s is ENCODERS):
         _delete(warehouse, spec, "encoder_id", [encoder_id])

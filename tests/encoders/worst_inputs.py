@@ -14,8 +14,8 @@ from pathlib import Path
 
 from imgsearch.encoders.embedding import embed_files
 from imgsearch.encoders.encoder import DEFAULT, resolve
+from imgsearch.encoders.graphs import graph_of
 from imgsearch.encoders.runtime import load_runtime
-from imgsearch.encoders.udf import graph_of
 from imgsearch.images.decode import DecodeLimits
 
 

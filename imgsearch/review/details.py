@@ -1,0 +1,113 @@
+"""What the page shows of single images, of searches, and as lists: values for JSON, as in ``answers``."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from imgsearch.labels.decisions import standing
+from imgsearch.review.answers import PAGE, Answers, Json, decision_card
+from imgsearch.review.collection import NO_CLUSTER, carried_columns
+from imgsearch.review.finder import Found
+from imgsearch.tables import DUPLICATES, IMAGES, QUARANTINE
+
+SIMILAR = 50
+VOTERS = 5
+FACET_VALUES = 8
+
+
+def image(answers: Answers, image_id: str) -> Json | None:
+    """An image with its metadata, why it has its label, its copies; ``None`` where it is unknown."""
+    row = answers.collection.row_of.get(image_id)
+    if row is None:
+        return None
+    images = answers.collection.images
+    columns = ["format", "width", "height", "n_bytes", "modified_at", *carried_columns(images)]
+    where = pc.field("image_id") == image_id
+    return answers.image_card(row) | {
+        "metadata": {column: _text(images[column][row].as_py()) for column in columns},
+        "paths": answers.warehouse.read(IMAGES, ["path"], where)["path"].to_pylist(),
+        "why": _why(answers, row),
+        "copies": _copies(answers, image_id),
+        "similar": matches(answers, answers.finder.like_row(row, SIMILAR)),
+    }
+
+
+def _why(answers: Answers, row: int) -> Json:
+    """The decision about the image, or about its cluster; and the named images of its cluster nearest to it."""
+    collection, state = answers.collection, answers.ledger.state
+    position = int(collection.cluster_rows[row])
+    own = state.images.get(collection.image_id(row))
+    decision = own if own is not None or position == NO_CLUSTER else state.clusters.get(answers.number(position))
+    named = [r for i, d in state.images.items() if d.label and (r := collection.row_of.get(i)) not in (None, row)]
+    peers = np.array([r for r in named if collection.cluster_rows[r] == position], np.int64)
+    scores = collection.vectors[peers] @ collection.vectors[row]
+    best = np.argsort(-scores, kind="stable")[:VOTERS]
+    return {
+        "by": None if decision is None else ("image" if own is not None else "cluster"),
+        "decision": None if decision is None else decision_card(decision),
+        "voters": [answers.image_card(int(peers[i])) | {"score": float(scores[i])} for i in best],
+    }
+
+
+def _copies(answers: Answers, image_id: str) -> list[Json]:
+    """The other images of its group in ``duplicates``, if `dedup` has run."""
+    columns = ["path", "image_id", "representative_id", "kind", "score"]
+    own = answers.warehouse.read_or_empty(DUPLICATES, columns, pc.field("image_id") == image_id)
+    if not len(own):
+        return []
+    where = pc.field("representative_id") == own["representative_id"][0].as_py()
+    group = answers.warehouse.read(DUPLICATES, columns, where)
+    rows = group.filter(pc.not_equal(group["image_id"], image_id)).sort_by([("score", "descending")])
+    return [r | {"known": r["image_id"] in answers.collection.row_of} for r in rows.slice(0, PAGE).to_pylist()]
+
+
+def matches(answers: Answers, found: Found) -> Json:
+    """Matches with their scores, and how often each value of the carried metadata is among them."""
+    cards = [answers.image_card(row) | {"score": score} for row, score in zip(found.rows, found.scores, strict=True)]
+    return {"matches": cards, "facets": _facets(answers, found.rows)}
+
+
+def _facets(answers: Answers, rows: list[int]) -> list[Json]:
+    images = answers.collection.images.take(pa.array(rows, pa.int64()))
+    facets = []
+    for column in carried_columns(images):
+        counts = Counter(_text(value) for value in images[column].to_pylist() if value is not None)
+        if 0 < len(counts) < max(len(rows), 2):
+            values = [{"value": value, "n": n} for value, n in counts.most_common(FACET_VALUES)]
+            facets.append({"column": column, "values": values, "more": max(0, len(counts) - FACET_VALUES)})
+    return facets
+
+
+def refused(answers: Answers, reason: str | None, offset: int, limit: int = PAGE) -> Json:
+    """What went to quarantine: counts by reason, and a page of names."""
+    columns = ["path", "stage", "reason", "detail"]
+    rows = answers.warehouse.read_or_empty(QUARANTINE, columns).sort_by(
+        [("reason", "ascending"), ("path", "ascending")]
+    )
+    counts = Counter(rows["reason"].to_pylist())
+    if reason is not None:
+        rows = rows.filter(pc.equal(rows["reason"], reason))
+    return {
+        "reasons": [{"reason": name, "n": n} for name, n in counts.most_common()],
+        "n": len(rows),
+        "rows": rows.slice(offset, limit).to_pylist(),
+    }
+
+
+def history(answers: Answers, offset: int, limit: int = PAGE) -> Json:
+    """Decisions, the latest first, and whether each stands."""
+    decisions = answers.ledger.decisions[::-1]
+    stands = {decision.label_id for decision in standing(decisions)}
+    page = decisions[offset : offset + limit]
+    return {
+        "n": len(decisions),
+        "decisions": [decision_card(d) | {"stands": d.label_id in stands} for d in page],
+    }
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)

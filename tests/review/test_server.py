@@ -1,0 +1,282 @@
+"""The page's requests on a drawn warehouse: what is answered, what is refused, what is written. No JVM."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import open_page  # type: ignore[import-not-found]
+from PIL import Image
+from support.review import Drawn
+
+from imgsearch.config import ReviewConfig
+from imgsearch.errors import UserError
+from imgsearch.lake.delta_folder import DeltaFolder
+from imgsearch.review.review import build, listen
+from imgsearch.tables import LABELS
+
+HOSTILE = '<img src=x onerror="alert(1)">"\'&\u202e'
+
+
+def decide(client: Any, **values: Any) -> Any:
+    return client.post("/api/decide", json=values)
+
+
+def name(client: Any, cluster: int, label: str, **more: Any) -> Any:
+    answer = decide(client, kind="cluster", action="name", cluster_id=cluster, label=label, **more)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def stored(drawn: Drawn) -> list[dict[str, Any]]:
+    return DeltaFolder.open(drawn.location).read_or_empty(LABELS).sort_by("made_at").to_pylist()
+
+
+def test_the_page_and_its_assets_are_local(client: Any) -> None:
+    page = client.get("/")
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert "http" not in page.text
+    for asset in ("app.js", "parts.js", "vendor/preact-htm.js"):
+        assert client.get(f"/assets/{asset}").headers["content-type"].startswith("text/javascript")
+    assert client.get("/assets/style.css").status_code == 200
+
+
+@pytest.mark.parametrize("path", [
+    "/assets/../server.py", "/assets/%2e%2e/server.py", "/assets//etc/passwd", "/assets/vendor/../../review.py",
+    "/picture/thumb/..%2f..%2fetc%2fpasswd", "/picture/huge/ID", "/picture/thumb/" + "0" * 64, "/etc/passwd",
+])  # fmt: skip
+def test_no_other_file_is_served(client: Any, drawn: Drawn, path: str) -> None:
+    assert client.get(path.replace("ID", drawn.ids[0])).status_code == 404
+
+
+def test_a_picture_is_a_new_jpeg_of_an_image_of_the_warehouse(client: Any, drawn: Drawn) -> None:
+    answer = client.get(f"/picture/thumb/{drawn.ids[0]}")
+    assert answer.headers["content-type"] == "image/jpeg"
+    assert Image.open(io.BytesIO(answer.content)).size == (40, 30)
+    drawn.paths[1].write_bytes(drawn.paths[2].read_bytes())  # another picture has come to its place
+    assert client.get(f"/picture/thumb/{drawn.ids[1]}").status_code == 404
+
+
+def test_the_queue_begins_with_the_largest_cluster(client: Any) -> None:
+    summary = client.get("/api/summary").json()
+    assert summary["first"] == 9
+    assert summary["progress"]["n_images"] == 30
+    cluster = client.get("/api/cluster/9").json()
+    assert (cluster["size"], cluster["status"], cluster["place"], cluster["places"]) == (9, "open", 1, 4)
+    assert len(cluster["central"]) + len(cluster["borderline"]) == 9
+    assert [n["id"] for n in cluster["neighbours"]].count(9) == 0
+    assert {image["site"] for image in cluster["central"]} == {"A", "B"}
+    assert cluster["central"][0]["date"].startswith("2024-0")
+    assert client.get("/api/cluster/1").status_code == 404
+    assert [c["id"] for c in client.get("/api/queue").json()["clusters"]] == [9, 6, 3, 0]
+
+
+def test_a_name_is_written_at_once_and_the_next_cluster_comes(client: Any, drawn: Drawn) -> None:
+    done = name(client, 9, "  pump\n house ", who="bob")
+    assert (done["next"], done["cluster"]["id"]) == (6, 6)
+    assert done["summary"]["progress"]["images_named"] == 9
+    assert done["summary"]["names"] == [{"label": "pump house", "images": 9}]
+    row = stored(drawn)[0]
+    assert {key: row[key] for key in ("made_by", "kind", "action", "label", "cluster_id", "n_images")} == {
+        "made_by": "bob", "kind": "cluster", "action": "name", "label": "pump house", "cluster_id": 9, "n_images": 9,
+    }  # fmt: skip
+    assert row["medoid_id"] in drawn.ids
+    assert row["member_digest"]
+    assert row["projection_id"]
+
+
+def test_undo_and_redo_and_a_restart(client: Any, drawn: Drawn) -> None:
+    name(client, 9, "pump")
+    name(client, 6, "valve")
+    assert client.post("/api/undo", json={}).json()["cluster"] == 6
+    assert client.get("/api/cluster/6").json()["status"] == "open"
+    assert client.post("/api/redo", json={}).json()["done"]
+    assert client.get("/api/cluster/6").json()["label"] == "valve"
+    assert not client.post("/api/redo", json={}).json()["done"]
+    first = stored(drawn)[0]["label_id"]
+    client.post("/api/undo", json={"id": first})
+    again = open_page(drawn.location)
+    assert again.get("/api/cluster/6").json()["label"] == "valve"
+    assert again.get("/api/cluster/9").json()["status"] == "open"
+    history = again.get("/api/history").json()["decisions"]
+    assert [(d["action"], d["stands"]) for d in history] == [
+        ("undo", True), ("undo", True), ("undo", False), ("name", True), ("name", False),
+    ]  # fmt: skip
+
+
+def test_two_pages_see_each_other(client: Any, drawn: Drawn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("imgsearch.review.ledger.POLL_SECONDS", 0.0)
+    other = open_page(drawn.location)
+    edition = other.get("/api/summary").json()["edition"]
+    name(client, 9, "pump")
+    name(other, 6, "valve")
+    for page in (client, other):
+        assert {n["label"] for n in page.get("/api/summary").json()["names"]} == {"pump", "valve"}
+    news = other.get("/api/summary", params={"edition": edition}).json()
+    assert other.get("/api/summary", params={"edition": news["edition"]}).json() == {"edition": news["edition"]}
+
+
+def test_same_as_takes_the_neighbours_name(client: Any) -> None:
+    name(client, 9, "pump")
+    decide(client, kind="cluster", action="same_as", cluster_id=6, other_cluster_id=9)
+    assert client.get("/api/cluster/6").json()["label"] == "pump"
+    assert client.get("/api/summary").json()["progress"]["images_named"] == 17
+
+
+def test_a_part_is_split_off_and_an_image_dropped(client: Any, drawn: Drawn) -> None:
+    name(client, 9, "pump")
+    ids = [i for i, kind in zip(drawn.ids, drawn.kinds, strict=True) if kind == 3]
+    decide(client, kind="part", action="split", cluster_id=9, image_ids=ids[:2], label="rusty pump")
+    decide(client, kind="image", action="drop", image_ids=ids[2:3])
+    labels = {i: client.get(f"/api/image/{i}").json()["label"] for i in ids[:4]}
+    assert list(labels.values()) == ["rusty pump", "rusty pump", None, "pump"]
+    why = client.get(f"/api/image/{ids[3]}").json()["why"]
+    assert (why["by"], why["decision"]["label"]) == ("cluster", "pump")
+    assert {v["id"] for v in why["voters"]} == set(ids[:2])
+    members = client.get("/api/cluster/9/members", params={"sort": "site"}).json()["images"]
+    assert [m["site"] for m in members] == sorted(m["site"] for m in members)
+    assert {m["id"]: m["own"] for m in members if m["own"]} == {ids[0]: "split", ids[1]: "split", ids[2]: "drop"}
+
+
+def test_hostile_names_stay_text(client: Any) -> None:
+    done = name(client, 9, HOSTILE)
+    assert done["summary"]["names"][0]["label"] == HOSTILE.replace("\u202e", "")
+    answer = client.get("/api/summary")
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert client.get("/api/refused").json()["rows"][0]["path"] == "/x/<script>alert(1)</script>.jpg"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"kind": "cluster", "action": "name", "cluster_id": 9, "label": " \n"}, "the name is empty"),
+        ({"kind": "cluster", "action": "name", "cluster_id": 9, "label": "x" * 201}, "201 characters; at most 200"),
+        ({"kind": "cluster", "action": "name", "cluster_id": 9, "label": 7}, "a name is text"),
+        ({"kind": "cluster", "action": "name", "cluster_id": 1, "label": "x"}, "there is no cluster 1 any more"),
+        ({"kind": "cluster", "action": "name", "cluster_id": [9], "label": "x"}, "there is no cluster"),
+        ({"kind": "cluster", "action": "undo", "cluster_id": 9}, "there is no action 'undo'"),
+        ({"kind": ["cluster"], "action": "name"}, "there is no action"),
+        ({"kind": "cluster", "action": "same_as", "cluster_id": 9, "other_cluster_id": 9}, "same as itself"),
+        ({"kind": "part", "action": "split", "cluster_id": 9, "image_ids": []}, "no image is selected"),
+        ({"kind": "image", "action": "drop", "image_ids": ["0" * 64]}, "not in the warehouse any more"),
+        ({"kind": "image", "action": "drop", "image_ids": "all"}, "no image is selected"),
+        ({"kind": "cluster", "action": "junk", "cluster_id": 9, "who": "w" * 81}, "81 characters; at most 80"),
+        ({"kind": "cluster", "action": "junk", "cluster_id": 9, "who": {}}, "a name is text"),
+    ],
+)
+def test_bad_decisions_are_one_sentence_and_write_nothing(
+    client: Any, drawn: Drawn, given: dict[str, Any], said: str
+) -> None:
+    answer = decide(client, **given)
+    assert answer.status_code == 400
+    assert said in answer.json()["error"]
+    assert stored(drawn) == []
+
+
+@pytest.mark.parametrize("body", [b"", b"[1]", b"{", b"\xff\xfe", b"null", b"9" * 2_000_001])
+def test_a_body_that_is_no_request(client: Any, body: bytes) -> None:
+    assert client.post("/api/decide", content=body).status_code == 400
+
+
+def png(pixels: np.ndarray) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG")
+    return out.getvalue()
+
+
+def test_search_by_upload_finds_the_picture_itself_first(client: Any, drawn: Drawn) -> None:
+    found = client.post("/api/search", content=drawn.paths[7].read_bytes()).json()
+    assert found["matches"][0]["id"] == drawn.ids[7]
+    assert found["matches"][0]["score"] == pytest.approx(1, abs=1e-5)
+    kinds = dict(zip(drawn.ids, drawn.kinds, strict=True))
+    assert {kinds[m["id"]] for m in found["matches"][:7]} == {1}
+    assert {f["column"] for f in found["facets"]} == {"site", "visit_date"}
+    similar = client.get(f"/api/image/{drawn.ids[7]}").json()["similar"]["matches"]
+    assert drawn.ids[7] not in [m["id"] for m in similar]
+    assert [m["score"] for m in similar] == sorted((m["score"] for m in similar), reverse=True)
+
+
+def test_a_box_searches_for_its_part(client: Any, drawn: Drawn) -> None:
+    """Two pictures side by side: each half finds its own."""
+    left, right = (np.asarray(Image.open(drawn.paths[i])) for i in (0, 25))
+    both = png(np.concatenate([left, right], axis=1))
+    for x, i in ((0, 0), (0.5, 25)):
+        found = client.post("/api/search", params={"x": x, "y": 0, "w": 0.5, "h": 1}, content=both).json()
+        assert found["matches"][0]["id"] == drawn.ids[i]
+
+
+@pytest.mark.parametrize("box", [
+    {"x": "a", "y": 0, "w": 1, "h": 1}, {"x": 0, "y": 0, "w": 0, "h": 1}, {"x": 0.5, "y": 0, "w": 0.6, "h": 1},
+    {"x": "nan", "y": 0, "w": 1, "h": 1}, {"w": 1},
+])  # fmt: skip
+def test_a_box_that_lies_outside(client: Any, drawn: Drawn, box: dict[str, Any]) -> None:
+    answer = client.post("/api/search", params=box, content=drawn.paths[0].read_bytes())
+    assert (answer.status_code, answer.json()["error"]) == (400, "the box does not lie in the picture")
+
+
+@pytest.mark.parametrize(("content", "said"), [(b"no picture", "cannot be used"), (b"", "cannot be used")])
+def test_an_upload_that_is_no_image(client: Any, content: bytes, said: str) -> None:
+    answer = client.post("/api/search", content=content)
+    assert answer.status_code == 400
+    assert said in answer.json()["error"]
+
+
+def test_an_upload_of_too_many_bytes_or_pixels(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    bomb = io.BytesIO()
+    Image.new("1", (20_000, 20_000)).save(bomb, "PNG")
+    answer = client.post("/api/search", content=bomb.getvalue())
+    assert (answer.status_code, answer.json()["reason"]) == (400, "too_many_pixels")
+    monkeypatch.setattr("imgsearch.review.server.MAX_UPLOAD_BYTES", 1_000_000)
+    assert client.post("/api/search", content=b"x" * 1_000_001).json()["error"] == "the picture is larger than 1 MB"
+
+
+def test_another_site_can_change_nothing(client: Any, drawn: Drawn) -> None:
+    asked = {"kind": "cluster", "action": "junk", "cluster_id": 9}
+    assert client.post("/api/decide", json=asked, headers={"origin": "http://evil.example"}).status_code == 403
+    assert client.get("/api/summary", headers={"host": "evil.example"}).status_code == 421
+    assert stored(drawn) == []
+
+
+def test_a_grown_cluster_is_looked_at_again(client: Any, drawn: Drawn) -> None:
+    name(client, 9, "pump")
+    row = stored(drawn)[0]
+    folder = DeltaFolder.open(drawn.location)
+    folder.append(LABELS, [row | {"label_id": "then", "made_at": row["made_at"].replace(year=2030), "n_images": 5,
+                                  "member_digest": "of then"}])  # fmt: skip
+    page = open_page(drawn.location)
+    assert page.get("/api/cluster/9").json()["again"]
+    assert page.get("/api/summary").json()["first"] == 9
+    assert [c["id"] for c in page.get("/api/queue", params={"status": "again"}).json()["clusters"]] == [9]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"warehouse": "/nowhere"}, "no such folder"),
+        ({"warehouse": "main.pumps"}, "a catalog's tables are read by Spark alone"),
+        ({"encoder": "resnet50"}, "unknown encoder 'resnet50'"),
+        ({"site_column": "sight"}, "'images' has no such column; it has site, visit_date"),
+    ],
+)
+def test_mistakes_are_one_line(drawn: Drawn, settings: dict[str, str], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        build(ReviewConfig(**({"warehouse": drawn.location} | settings)))
+
+
+def test_a_warehouse_without_clusters(drawn: Drawn, tmp_path: Path) -> None:
+    for table in Path(drawn.location, "clusters").rglob("*"):
+        if table.is_file():
+            table.unlink()
+    with pytest.raises(UserError, match=r"no table 'clusters'.*run `./spark-submit.sh cluster"):
+        build(ReviewConfig(warehouse=drawn.location))
+
+
+def test_a_port_in_use() -> None:
+    with listen("127.0.0.1", 0) as sock, pytest.raises(UserError, match=r"--port \d+: address already in use; give"):
+        listen("127.0.0.1", sock.getsockname()[1])
+    with pytest.raises(UserError, match=r"--host no\.such\.host: "):
+        listen("no.such.host", 0)
