@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 SHELL := bash
 PYTHON := .venv/bin/python
-CODE := imgsearch jobs plantdemo tests benchmarks archive house.py
+CODE := imgsearch jobs plantdemo tests benchmarks archive examples house.py
 export PYTHONPATH := $(CURDIR)
 
 ##@ Set-up

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -29,6 +30,15 @@ def test_signatures_are_the_settings_of_the_job() -> None:
     assert signature.parameters["queries"].default is inspect.Parameter.empty
     assert "warehouse" not in signature.parameters
     assert "neighbours per query" in str(imgsearch.Warehouse.search.__doc__)
+
+
+def test_the_documented_calls_fit_the_signatures() -> None:
+    text = (Path(__file__).resolve().parent.parent / "docs" / "python.md").read_text()
+    calls = re.findall(r"^(?:\w+ = )?parts\.(\w+)\((.*)\)", text, re.MULTILINE)
+    assert len(calls) == 6
+    for method, arguments in calls:
+        keywords = dict.fromkeys(re.findall(r"(\w+)=", arguments), "")
+        inspect.signature(getattr(imgsearch.Warehouse, method)).bind(None, *([] if keywords else [""]), **keywords)
 
 
 HOSTILE = '"><script>alert(1)</script>\u202egnp.png'.replace("/", "&sol;")

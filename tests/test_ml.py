@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,13 @@ from pyspark.ml import Pipeline, PipelineModel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+import imgsearch
 from imgsearch.errors import UserError
 from imgsearch.ml import CosineNeighbors, CosineNeighborsModel, CosineProjection, ImageEncoder
 from imgsearch.ml.stage import lists_of_double, lists_of_float
 from imgsearch.vectors import pack, rows_of
+
+DOCS = Path(__file__).resolve().parent.parent / "docs" / "python.md"
 
 
 def test_parameters_have_the_names_of_the_field() -> None:
@@ -87,6 +91,28 @@ def test_a_pipeline_from_files_to_vectors_is_saved_and_loaded(
     np.testing.assert_allclose(vectors @ vectors.T, expected @ expected.T, atol=1e-4)
     assert loaded.stages[1].explainedVariance.shape == (4,)
     assert loaded.stages[1].projection.projection_id == model.stages[1].projection.projection_id
+
+
+def test_the_blocks_of_the_documentation_run(spark: SparkSession, images: DataFrame, tiny: str, tmp_path: Path) -> None:
+    """Those on frames of one's own; the block on a warehouse is what ``test_api`` and the notebook run."""
+    folder = str(Path(images.first()["file"]).parent)
+    names = {"spark": spark, "imgsearch": imgsearch, "photos": folder, "encoder": tiny, "W": str(tmp_path / "w")}
+    blocks = re.findall(r"```python\n(.*?)```", DOCS.read_text(), re.DOTALL)
+    assert len(blocks) == 3
+    for block in blocks[1:]:
+        exec(block, names)
+    found = names["pairs"].orderBy("query_id", "rank").collect()
+    assert [(row["query_id"], row["image_id"]) for row in found] == [(7, 8), (7, 9), (8, 7), (8, 9), (9, 8), (9, 7)]
+    assert [round(row["score"], 4) for row in found[:2]] == [0.8, -0.6]
+    assert names["vectors"].count() == 12
+    nearest = names["nearest"].collect()
+    assert len(nearest) == 2 * 3
+    assert all(kind_of(row["query_id"]) == kind_of(row["image_id"]) for row in nearest)
+    names["vectors"].unpersist()
+
+
+def kind_of(path: str) -> str:
+    return Path(path).name[0]
 
 
 def test_neighbours_by_any_id_as_rows_and_as_a_column(spark: SparkSession, tmp_path: Path) -> None:

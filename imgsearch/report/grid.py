@@ -9,10 +9,15 @@ from typing import Any, NamedTuple
 from markupsafe import Markup, escape
 
 from imgsearch.report.text import basename
-from imgsearch.terminal import visible
+from imgsearch.terminal import shorten, visible
 
-CELL = "display:inline-block;width:140px;margin:4px;vertical-align:top;font:11px sans-serif;overflow-wrap:anywhere"
+CELL = (
+    "display:inline-block;width:140px;margin:4px;vertical-align:top;font:11px sans-serif;"
+    "white-space:normal;overflow-wrap:anywhere"  # a row does not wrap, the names in it do
+)
 PICTURE = "display:block;max-width:140px;max-height:120px;margin-bottom:2px"
+
+EMPTY = f"{PICTURE};height:100px;line-height:100px;text-align:center;border:1px dashed #999;color:#666"
 
 
 class Cell(NamedTuple):
@@ -54,10 +59,10 @@ def grid_of(matches: Sequence[Mapping[str, Any]], thumbnails: Mapping[str, bytes
 
 def _cell(cell: Cell) -> Markup:
     if cell.thumbnail is None:
-        picture = Markup('<span style="{}">(no picture)</span>').format(PICTURE)
+        picture = Markup('<span style="{}">(no picture)</span>').format(EMPTY)
     else:
         data = base64.b64encode(cell.thumbnail).decode("ascii")
         picture = Markup('<img style="{}" alt="" src="data:image/jpeg;base64,{}">').format(PICTURE, data)
-    name = visible(basename(cell.path))
+    name = shorten(visible(basename(cell.path)))
     words = Markup('<b>{}</b><br><span title="{}">{}</span>').format(cell.caption, visible(cell.path), name)
     return Markup('<span style="{}">{}{}</span>').format(CELL, picture, words)

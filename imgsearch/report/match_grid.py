@@ -38,7 +38,7 @@ def grid_of_frame(matches: DataFrame, n_queries: int, top_k: int, store: TableSt
     first = [row["query_id"] for row in queries.limit(n_queries + 1).collect()]
     shown = matches.where(F.col("query_id").isin(first[:n_queries]) & (F.col("rank") <= top_k))
     rows = [row.asDict() for row in shown.select(*COLUMNS).collect()]
-    more = f"The first {n_queries:,} queries; n_queries=… shows more." if len(first) > n_queries else ""
+    more = f"Only the first {n_queries:,} are shown; n_queries=… shows more." if len(first) > n_queries else ""
     return grid_of(rows, _thumbnails(matches, rows, store), more)
 
 

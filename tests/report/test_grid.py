@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from imgsearch.report.grid import grid_of
 
 
@@ -26,6 +28,14 @@ def test_pictures_are_inline_and_names_are_escaped() -> None:
     assert "data:image/jpeg;base64,/9g=" in page
     assert page.count("(no picture)") == 1
     assert "&lt;b&gt;10 of 20" in page
+
+
+def test_a_long_name_stays_in_its_cell() -> None:
+    page = grid_of([match("a", 1, "/g/" + "a" * 200 + ".jpg")], {})._repr_html_()
+    shown = re.findall(r">([^<]*)</span>", page)
+    assert max(map(len, shown)) <= 48
+    assert "white-space:normal" in page  # the row itself does not wrap, and cells would inherit that
+    assert f'title="/g/{"a" * 200}.jpg"' in page
 
 
 def test_a_name_that_would_turn_the_line_round_is_spelt_out() -> None:

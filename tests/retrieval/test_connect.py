@@ -1,4 +1,4 @@
-"""The join over Spark Connect: a session without ``sparkContext`` and without a JVM."""
+"""The join, and the stages on vectors, over Spark Connect: a session without ``sparkContext`` and without a JVM."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ import json, sys
 import numpy as np, pyarrow as pa
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
-from imgsearch import search
+from imgsearch import Warehouse, search
+from imgsearch.errors import UserError
+from imgsearch.ml import CosineNeighbors, CosineProjection, ImageEncoder
 
 vectors = np.load(sys.argv[1])
 ids = [f"{int(i * 7919 % 65521):04x}" + "0" * 60 for i in range(len(vectors))]
@@ -33,7 +35,16 @@ answer = [[ids.index(r["query_id"]), ids.index(r["image_id"]), r["score"]] for r
 own = spark.createDataFrame(pa.table({"id": range(-9, 0), "v": vectors[:9].astype("f8").tolist()}))
 twice = [r["image_id"] for r in search(own, own.withColumn("v", F.transform("v", lambda x: 2 * x)), 1,
                                        id_column="id", vector_column="v").orderBy("query_id").collect()]
-print(json.dumps([type(spark).__module__, answer, twice]))
+model = CosineProjection(inputCol="v", outputCol="p", k=3, vectorType="array").fit(own)
+projected = np.array(model.transform(own).orderBy("id").toArrow().column("p").to_pylist())
+near = CosineNeighbors(idCol="id", inputCol="v", k=1).fit(own).kneighbors(own).orderBy("query_id").collect()
+refused = []
+for call in (lambda: Warehouse("w", spark), lambda: ImageEncoder(inputCol="id").transform(own.selectExpr("'x' AS id"))):
+    try:
+        call()
+    except UserError as e:
+        refused.append(str(e))
+print(json.dumps([type(spark).__module__, answer, twice, projected.tolist(), [r["image_id"] for r in near], refused]))
 """
 
 
@@ -48,10 +59,16 @@ def test_search_over_spark_connect(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": str(ROOT), "PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
-    module, rows, twice = json.loads(done.stdout.splitlines()[-1])
+    module, rows, twice, projected, near, refused = json.loads(done.stdout.splitlines()[-1])
     assert module.startswith("pyspark.sql.connect")
     assert len(rows) == 5 * 4
-    assert twice == list(range(-9, 0))
+    assert twice == near == list(range(-9, 0))
+    centred = vectors[:9] - vectors[:9].mean(axis=0)
+    expected = centred @ np.linalg.svd(centred, full_matrices=False)[2][:3].T
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    np.testing.assert_allclose(np.array(projected) @ np.array(projected).T, expected @ expected.T, atol=1e-4)
+    assert len(refused) == 2
+    assert all("Spark Connect" in line for line in refused)
     scores = vectors @ vectors.T
     for start in range(0, len(rows), 4):
         query = rows[start][0]
