@@ -96,6 +96,7 @@ BOUNDS: dict[str, str] = {
     "retrieval/matches.py:_numbered": "one row a query",
     "retrieval/queries.py:read_queries": "the ids in the user's CSV",
     "retrieval/queries.py:_from_images": "one vector a query",
+    "retrieval/queries.py:_project": "one vector a query",
     "retrieval/queries.py:_from_vectors": "one vector a query",
     "retrieval/queries.py:_from_ids": "one vector a query",
     "retrieval/recall.py:Check.of": "--check-queries x --top-k keys",
