@@ -59,7 +59,9 @@ def measure_dim(backbone: Backbone, preprocessing: Preprocessing) -> int:
         black = torch.zeros((1, preprocessing.height, preprocessing.width, 3), dtype=torch.uint8)
         try:
             return int(network(black).shape[1])
-        except RuntimeError as error:  # a network that was traced for another size, say
+        except UserError:
+            raise
+        except Exception as error:  # traced for another size, of other inputs, or forged
             raise _does_not_run(backbone, preprocessing, error) from None
 
 
@@ -95,12 +97,9 @@ def _pool(features: Tensor, pooling: str) -> Tensor:
 
 
 def _body(backbone: Backbone, pooling: str) -> nn.Module:
-    import torch
-
-    if backbone.family == "script":
-        network: Any = torch.jit.load(backbone.weights, map_location="cpu")
-    elif backbone.family == "program":
-        network = torch.export.load(backbone.weights).module()
+    network: Any
+    if backbone.family in ("script", "program"):
+        network = files.load_network(Path(backbone.weights), backbone.family)
     elif backbone.family == "timm":
         network = _timm_network(backbone.architecture)
     else:

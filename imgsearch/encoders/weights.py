@@ -7,9 +7,13 @@ which knows tensors and plain containers only; a file that holds more than that 
 from __future__ import annotations
 
 import hashlib
+import io
+import logging
 import os
+import warnings
 import zipfile
 from collections import OrderedDict
+from contextlib import redirect_stderr
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
     import torch
 
 Kind = Literal["state_dict", "script", "program", "onnx"]
+WEIGHTS_ONLY = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"  # in the environment: no pickle of objects, whatever is asked for
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".pt2", ".onnx")
 PUBLISHED_AT = "https://download.pytorch.org/models/"
 WRAPPED_UNDER = ("state_dict", "model_state_dict", "model", "model_ema")
@@ -75,6 +80,33 @@ def load_state_dict(path: Path) -> dict[str, torch.Tensor]:
     except Exception as error:  # torch raises UnpicklingError, RuntimeError, EOFError, ... depending on the bytes
         raise _refusal(path, error) from None
     return _without_prefix(_unwrap(path, held))
+
+
+def load_network(path: Path, kind: Literal["script", "program"]) -> Any:
+    """A network with its code: TorchScript, or a program of ``torch.export``. Pickles in it are read as tensors only.
+
+    Raises ``UserError`` for whatever torch cannot read or would have to unpickle.
+    """
+    import torch
+
+    before = os.environ.get(WEIGHTS_ONLY)
+    os.environ[WEIGHTS_ONLY] = "1"  # torch.export.load asks for whole objects by itself
+    try:
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            logging.disable(logging.WARNING)
+            return torch.jit.load(str(path), "cpu") if kind == "script" else torch.export.load(str(path)).module()
+    except Exception as error:  # torch raises many kinds, depending on the bytes
+        what, call = (
+            ("TorchScript", "torch.jit.save") if kind == "script" else ("an exported program", "torch.export.save")
+        )
+        said = (str(error).strip() or repr(error)).splitlines()[0]
+        raise UserError(f"encoder {path}: cannot be read as {what} ({said[:200]}); write it with {call}") from None
+    finally:
+        logging.disable(logging.NOTSET)
+        del os.environ[WEIGHTS_ONLY]
+        if before is not None:
+            os.environ[WEIGHTS_ONLY] = before
 
 
 def _refusal(path: Path, error: Exception) -> UserError:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import pickle
+import re
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from imgsearch.encoders.weights import file_sha256, kind_of, load_state_dict
+from imgsearch.encoders.weights import file_sha256, kind_of, load_network, load_state_dict
 from imgsearch.errors import UserError
 
 
@@ -79,6 +83,49 @@ def test_broken_files(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "w.pth").write_bytes(content)
     with pytest.raises(UserError, match=r"w\.pth"):
         load_state_dict(tmp_path / "w.pth")
+
+
+def rewritten(source: Path, target: Path, change: Callable[[str, bytes], bytes]) -> Path:
+    """A copy of a zip archive, each member changed."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, change(name, old.read(name)))
+    return target
+
+
+@pytest.mark.parametrize("kind", ["script", "program"])
+def test_forged_networks_are_refused_in_one_line_and_nothing_runs(tmp_path: Path, kind: str) -> None:
+    trace = tmp_path / "it_ran"
+    network, given = nn.Linear(2, 2).eval(), torch.zeros(1, 2)
+    suffix, sound = (".pt", tmp_path / "sound.pt") if kind == "script" else (".pt2", tmp_path / "sound.pt2")
+    if kind == "script":
+        torch.jit.trace(network, given).save(str(sound))
+    else:
+        torch.export.save(torch.export.export(network, (given,)), sound)
+    load_network(sound, kind)
+    mischief, pickled = io.BytesIO(), pickle.dumps(Mischief(trace))
+    torch.save({"w": Mischief(trace)}, mischief)
+    evil = pickled if kind == "script" else mischief.getvalue()
+    half = sound.read_bytes()
+    forged = {
+        "empty": b"", "junk": b"junk" * 50, "half": half[: len(half) // 2], "zip": b"PK\x03\x04 broken zip",
+    }  # fmt: skip
+    for name, content in forged.items():
+        (tmp_path / (name + suffix)).write_bytes(content)
+    rewritten(sound, tmp_path / ("noise" + suffix), lambda name, data: bytes(255 - b for b in data))
+    rewritten(sound, tmp_path / ("evil" + suffix), lambda name, data: evil if _is_pickle(name, data) else data)
+    rewritten(
+        sound, tmp_path / ("json" + suffix), lambda name, data: b"{}" if name.endswith((".json", ".py")) else data
+    )
+    for name in [*forged, "noise", "evil", "json"]:
+        path = tmp_path / (name + suffix)
+        with pytest.raises(UserError, match=rf"^encoder {re.escape(str(path))}: cannot be read as "):
+            load_network(path, kind)
+    assert not trace.exists()
+
+
+def _is_pickle(name: str, data: bytes) -> bool:
+    return name.endswith((".pkl", ".pt")) or data[:4] == b"PK\x03\x04" or data[:1] == b"\x80"
 
 
 def test_no_tensors(tmp_path: Path) -> None:
