@@ -50,6 +50,7 @@ IMAGES = TableSpec(
     format STRING COMMENT 'JPEG, PNG, ...',
     width INT COMMENT 'pixels, as displayed (EXIF orientation applied)',
     height INT COMMENT 'pixels, as displayed',
+    n_pages INT COMMENT 'pictures in the file (TIFF), of which the first is used',
     n_bytes BIGINT COMMENT 'size of the file',
     modified_at TIMESTAMP COMMENT 'the file''s modification time, if known',
     etag STRING COMMENT 'the store''s own mark of these bytes, where it has one',

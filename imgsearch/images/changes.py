@@ -28,8 +28,9 @@ from imgsearch.tables import (
 )
 
 #: Columns of ``images`` that an unchanged file keeps, with ``_`` before them where they stand beside the file's own.
-KEPT = ("image_id", "format", "width", "height", "n_bytes", "modified_at", "etag", "reason", "detail")
-TYPES = {"width": "int", "height": "int", "n_bytes": "bigint", "modified_at": "timestamp"}  # the others: string
+KEPT = ("image_id", "format", "width", "height", "n_pages", "n_bytes", "modified_at", "etag", "reason", "detail")
+#: The others are strings.
+TYPES = {"width": "int", "height": "int", "n_pages": "int", "n_bytes": "bigint", "modified_at": "timestamp"}
 #: Refusals that only other bytes can mend.
 LASTING = ("not_an_image", "truncated", "decode_error")
 MAX_UNLISTED = 100

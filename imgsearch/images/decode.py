@@ -40,7 +40,9 @@ from imgsearch.images.formats import (
     open_image,
     orientation,
 )
-from imgsearch.images.jpeg import decode_reduced, lost_tail
+from imgsearch.images.gif import first_frame, on_its_canvas
+from imgsearch.images.jpeg import decode_reduced, lost_tail, unread_process
+from imgsearch.images.metadata import without_metadata
 from imgsearch.images.pixels import reduced_to_8bit
 from imgsearch.images.placement import ACROSS, Placement, centre_crop, placed, squash
 from imgsearch.images.signatures import UNSUPPORTED, sniff
@@ -61,7 +63,8 @@ def read_header(content: bytes | memoryview, limits: DecodeLimits | None = None)
     limits = limits or DecodeLimits()
     format = sniff(content)
     with _image_errors(content, format):
-        return header_of(open_image(DeadlineFile(content, limits.seconds), format, limits), format)
+        fp = DeadlineFile(without_metadata(content, format), limits.seconds)
+        return header_of(open_image(fp, format, limits), format, content)
 
 
 def decode(
@@ -82,7 +85,7 @@ def decode(
     request = _Request(size, limits or DecodeLimits(), _resampling(resample), fit, resize_to)
     _check_fit(size, fit, resize_to)
     format = sniff(content)
-    fp = DeadlineFile(content, request.limits.seconds)
+    fp = DeadlineFile(without_metadata(content, format), request.limits.seconds)
     with _image_errors(content, format):
         before_opening = format == "WEBP" and _apart(check_canvas(fp.getvalue(), request.limits))
         if before_opening or request.limits.apart:
@@ -122,7 +125,7 @@ class _Picture(NamedTuple):
 def _opened(fp: DeadlineFile, format: str, request: _Request) -> _Picture:
     im = open_image(fp, format, request.limits)
     turn = orientation(im)
-    header = header_of(im, format)
+    header = header_of(im, format, b"")
     placement = squash(request.size)
     if request.fit == "crop" and request.resize_to is not None:
         placement = centre_crop((header.width, header.height), request.size, request.resize_to)
@@ -167,13 +170,15 @@ def _load(picture: _Picture, fp: DeadlineFile) -> tuple[Image.Image, tuple[float
     """
     im, (width, height), whole = picture.im, picture.part, picture.whole
     inverted = isinstance(im, TiffImagePlugin.TiffImageFile) and im.tag_v2.get(262) == 0
+    frame = first_frame(im)
     with no_pillow_limit():
         im.load()
     fp.check()
     if isinstance(im, JpegImagePlugin.JpegImageFile) and lost_tail(im, fp):
         raise ImageError(TRUNCATED, "JPEG: the data end before the picture does")
+    pixels = im if frame is None else on_its_canvas(im, frame)
     across, down = _factor(im.width, whole[0]), _factor(im.height, whole[1])
-    return reduced_to_8bit(im, (across, down), inverted), (width / across, height / down)
+    return reduced_to_8bit(pixels, (across, down), inverted), (width / across, height / down)
 
 
 def _factor(have: int, wanted: int) -> int:
@@ -212,6 +217,8 @@ def _image_errors(content: bytes | memoryview, format: str) -> Iterator[None]:
         raise ImageError(UNSUPPORTED, f"{format}: {remark(error)}") from None
     except Exception as error:
         reason = _reason(error)
+        if format == "JPEG" and (process := unread_process(bytes(content))) is not None:
+            raise ImageError(UNSUPPORTED, f"JPEG: {process} coding is not read") from None
         if reason == DECODE_ERROR and ends_early(bytes(content), format):
             reason = TRUNCATED
         raise ImageError(reason, f"{format}: {remark(error)}") from None

@@ -38,6 +38,7 @@ from imgsearch.errors import ImageError
 from imgsearch.images.costs import Cost, canvas_cost, tile_size, webp_canvas
 from imgsearch.images.placement import ACROSS
 from imgsearch.images.signatures import EMPTY, NOT_AN_IMAGE, UNSUPPORTED
+from imgsearch.images.tiff import check_planes, mend_palette, n_pages
 from imgsearch.lake.isolation import KILLED_WORKER, OUT_OF_MEMORY, TIMEOUT, WALL
 
 TRUNCATED: Final = "truncated"
@@ -51,17 +52,24 @@ REASONS: Final = (
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
+HEIF_NEEDS: Final = (
+    "HEIC files need the package pillow-heif: `uv sync --extra heif` in a checkout, else `imgsearch-spark[heif]`"
+)
 # A few bytes of a progressive JPEG can mean another pass over the whole image; small reads keep the deadline in sight.
 PROGRESSIVE_BLOCK: Final = 2048
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says it is. ``width`` and ``height`` in pixels, as displayed: EXIF orientation applied."""
+    """What a file says it is. ``width`` and ``height`` in pixels, as displayed: EXIF orientation applied.
+
+    ``n_pages``: pictures in a TIFF file, of which the first is the one that is used; 1 for all other formats.
+    """
 
     format: str
     width: int
     height: int
+    n_pages: int = 1
 
 
 @dataclass(frozen=True)
@@ -127,6 +135,11 @@ def open_image(fp: DeadlineFile, format: str, limits: DecodeLimits) -> ImageFile
         check_canvas(fp.getvalue(), limits)
     with no_pillow_limit():
         im = _opener(format)(fp)
+    for xmp in ("xmp", "XML:com.adobe.xmp"):  # Pillow would turn a picture by it, which no browser does
+        im.info.pop(xmp, None)
+    if isinstance(im, TiffImagePlugin.TiffImageFile):
+        check_planes(im)
+        mend_palette(im)
     if "progressive" in im.info:
         im.decodermaxblock = PROGRESSIVE_BLOCK
     _check_size("image", im.size, limits.max_pixels)
@@ -162,7 +175,7 @@ def _check_size(what: str, size: tuple[int, int], max_pixels: int) -> None:
 
 
 def orientation(im: ImageFile.ImageFile) -> Image.Transpose | None:
-    """How ``im`` must be turned to be displayed, by EXIF or XMP; ``None`` if it already stands right.
+    """How ``im`` must be turned to be displayed, by EXIF; ``None`` if it already stands right.
 
     Pillow's TIFF reader and pillow-heif turn the image themselves.
     """
@@ -173,11 +186,11 @@ def orientation(im: ImageFile.ImageFile) -> Image.Transpose | None:
     return _TURNS.get(exif.get(ExifTags.Base.Orientation, 1))
 
 
-def header_of(im: ImageFile.ImageFile, format: str) -> Header:
-    """The header of an opened image."""
+def header_of(im: ImageFile.ImageFile, format: str, content: bytes | memoryview) -> Header:
+    """The header of an opened image, and of its file's bytes."""
     across = orientation(im) in ACROSS
     width, height = (im.height, im.width) if across else im.size
-    return Header(format, width, height)
+    return Header(format, width, height, n_pages(bytes(content)) if format == "TIFF" else 1)
 
 
 @functools.cache
@@ -236,7 +249,7 @@ def _opener(format: str) -> Callable[[DeadlineFile], ImageFile.ImageFile]:
         try:
             plugin = importlib.import_module("pillow_heif.as_plugin")
         except ImportError:
-            raise ImageError(UNSUPPORTED, "HEIC files need the package pillow-heif (pip install pillow-heif)") from None
+            raise ImageError(UNSUPPORTED, HEIF_NEEDS) from None
         return plugin.HeifImageFile
     return _OPENERS[format]
 

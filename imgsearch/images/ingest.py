@@ -115,7 +115,7 @@ def _as_images(rows: DataFrame, source: str) -> DataFrame:
     """Columns of ``images``, carried metadata, ``reason``, ``detail``, ``n_rows`` and the ``_image_id`` that was."""
     if "n_rows" not in rows.columns:
         rows = rows.withColumn("n_rows", F.lit(1).cast("bigint"))
-    ours = ("image_id", "path", "format", "width", "height", "n_bytes", "modified_at", "etag")
+    ours = ("image_id", "path", "format", "width", "height", "n_pages", "n_bytes", "modified_at", "etag")
     last = ("reason", "detail", "n_rows", "_image_id")
     carried = [quoted_part(c) for c in rows.columns if c not in (*ours, *last) and not c.startswith("_")]
     before = F.when(F.col("_reason").isNull(), F.col("_image_id"))  # of an image, not of a refusal

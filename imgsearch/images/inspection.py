@@ -15,9 +15,12 @@ from imgsearch.images.formats import OUT_OF_MEMORY
 from imgsearch.lake.files import read_local
 from imgsearch.lake.local_files import refuse_large
 
-INSPECTION = "image_id string, format string, width int, height int, n_bytes bigint, reason string, detail string"
+INSPECTION = (
+    "image_id string, format string, width int, height int, n_pages int, n_bytes bigint, reason string, detail string"
+)
+TYPES = {"width": "Int32", "height": "Int32", "n_pages": "Int32", "n_bytes": "Int64"}
 NAMES = [part.split()[0] for part in INSPECTION.split(", ")]
-Inspected = tuple[str | None, str | None, int | None, int | None, int | None, str | None, str | None]
+Inspected = tuple[str | None, str | None, int | None, int | None, int | None, int | None, str | None, str | None]
 
 
 def inspect(files: DataFrame, max_pixels: int, max_bytes: int) -> DataFrame:
@@ -29,7 +32,7 @@ def inspect(files: DataFrame, max_pixels: int, max_bytes: int) -> DataFrame:
     def inspect_batches(batches: Iterator[tuple[pd.Series, ...]]) -> Iterator[pd.DataFrame]:
         for batch in batches:
             rows = [inspect_one(*row, max_pixels=max_pixels, max_bytes=max_bytes) for row in zip(*batch, strict=True)]
-            yield pd.DataFrame(rows, columns=NAMES).astype({"width": "Int32", "height": "Int32", "n_bytes": "Int64"})
+            yield pd.DataFrame(rows, columns=NAMES).astype(TYPES)
 
     udf = F.pandas_udf(inspect_batches, returnType=INSPECTION)  # type: ignore[call-overload]
     seen = files.withColumn("_seen", udf("path", "content", "n_bytes", "reason", "detail"))
@@ -60,8 +63,8 @@ def inspect_one(
         refuse_large(size, max_bytes)
         image_id = hashlib.sha256(data).hexdigest()
         header = read_header(data, DecodeLimits(max_pixels=max_pixels))
-        return image_id, header.format, header.width, header.height, size, None, None
+        return image_id, header.format, header.width, header.height, header.n_pages, size, None, None
     except ImageError as e:
-        return image_id, None, None, None, size, e.reason, e.detail
+        return image_id, None, None, None, None, size, e.reason, e.detail
     except MemoryError:
-        return image_id, None, None, None, size, OUT_OF_MEMORY, "the file does not fit into the worker's memory"
+        return image_id, None, None, None, None, size, OUT_OF_MEMORY, "the file does not fit into the worker's memory"

@@ -9,6 +9,11 @@ from imgsearch.images.truncation import first_scan, scan_end
 
 GAP = 2  # decoding at reduced scale leaves at least this many times the wanted size
 SLACK = b"\xff\0" * 8  # 64 one-bits: what libjpeg reads ahead; as data it is no code and lasts for two blocks
+#: Ways of coding that are not read, by the last byte of the frame's marker (ITU-T T.81, table B.1).
+UNREAD_PROCESSES = {
+    0xC3: "lossless", 0xC5: "hierarchical", 0xC6: "hierarchical", 0xC7: "hierarchical", 0xCB: "lossless arithmetic",
+    0xCD: "hierarchical arithmetic", 0xCE: "hierarchical arithmetic", 0xCF: "hierarchical arithmetic",
+}  # fmt: skip
 MORE_SCANS = frozenset((0xDA, 0xC4, 0xDB, 0xDD, 0xDC, 0xFE))  # markers that may stand between scans
 
 
@@ -20,6 +25,16 @@ def decode_reduced(im: JpegImagePlugin.JpegImageFile, wanted: tuple[int, int]) -
     """
     drafted = im.draft(None, (wanted[0] * GAP, wanted[1] * GAP))
     return im.size if drafted is None else drafted[1][2:]
+
+
+def unread_process(content: bytes) -> str | None:
+    """How a JPEG is coded, where that is not read: ``lossless``, say. By the markers before its first scan."""
+    at = 2
+    while at + 4 <= len(content) and content[at] == 0xFF and content[at + 1] != 0xDA:
+        if content[at + 1] in UNREAD_PROCESSES:
+            return UNREAD_PROCESSES[content[at + 1]]
+        at += 1 if content[at + 1] == 0xFF else 2 + int.from_bytes(content[at + 2 : at + 4], "big")
+    return None
 
 
 def lost_tail(im: JpegImagePlugin.JpegImageFile, fp: DeadlineFile) -> bool:

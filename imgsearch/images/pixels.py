@@ -5,7 +5,8 @@
   a 12-bit camera, a 14-bit thermogram, and a float map in any unit all come out with contrast. Absolute level is given
   up, because no file says reliably how many of its bits are used.
 * **Deep colour** (16-bit RGB, PNG or TIFF): the high byte of each sample, which is what Pillow reads.
-* **Transparency** (alpha channel, transparent palette entry or key colour): laid over white, as a page would show it.
+* **Transparency** (alpha channel, transparent palette entry or key colour): laid over white, as a page would show it;
+  over black where on white nothing at all would be seen (a white logo that lives in its alpha).
 * **CMYK, YCbCr, palette, 1-bit**: Pillow's conversion, without ICC profiles (Adobe's inverted CMYK included).
 """
 
@@ -20,27 +21,43 @@ from PIL import Image
 
 LOW, HIGH = 0.0001, 0.9999  # quantiles that become 0 and 255
 SAMPLE = 1 << 20  # values looked at to place the window of 32-bit images
+EMPTY_PAGE = 248  # a page whose darkest level is this shows nothing
 BAND = 1 << 22  # pixels converted at once
 ROWS = 256  # rows scaled at once: bounds the float copies
 DEEP_MODES = frozenset({"I;16", "I;16L", "I;16B", "I;16N", "I", "F"})
 
 
-def to_8bit(im: Image.Image, inverted: bool = False) -> Image.Image:
+def to_8bit(im: Image.Image, inverted: bool = False, page: str | None = None) -> Image.Image:
     """``im``, loaded, in mode ``L`` (grey) or ``RGB`` by this module's rules; itself if it is so already.
 
     ``inverted``: deep grey counts from white (TIFF's ``WhiteIsZero``, which Pillow applies to 8-bit images only).
+    ``page``: the colour that a transparent image is laid over, where another than white (``page_colour``).
     Raises ``ValueError`` for modes without a conversion (``LAB``).
     """
     if im.mode in DEEP_MODES:
         return Image.fromarray(_grey(window(np.asarray(im)), inverted))
     if im.has_transparency_data:
-        layer = im.convert("RGBA")
-        page = Image.new("RGB", im.size, "white")
-        page.paste(layer, mask=layer)
-        return page
+        return _on_page(im, "white" if page is None else page)
     if im.mode in ("L", "RGB"):
         return im
     return im.convert("L" if im.mode == "1" else "RGB")
+
+
+def _on_page(im: Image.Image, colour: str) -> Image.Image:
+    layer = im.convert("RGBA")
+    page = Image.new("RGB", im.size, colour)
+    page.paste(layer, mask=layer)
+    return page
+
+
+def page_colour(im: Image.Image) -> str:
+    """What a transparent image is laid over: black if on white it would be an empty page, else white."""
+    alphas: set[int] = set()
+    for _, band in _bands(im, max(1, BAND // max(1, im.width))):
+        alphas.update(np.unique(np.asarray(band.convert("RGBA"))[..., 3]).tolist())
+        if np.asarray(_on_page(band, "white")).min() < EMPTY_PAGE:
+            return "white"
+    return "black" if len(alphas) > 1 else "white"
 
 
 def reduced_to_8bit(im: Image.Image, factors: tuple[int, int], inverted: bool = False) -> Image.Image:
@@ -50,12 +67,13 @@ def reduced_to_8bit(im: Image.Image, factors: tuple[int, int], inverted: bool = 
     """
     if im.mode == "CMYK":
         return to_8bit(im.reduce(factors))
+    page = page_colour(im) if im.mode not in DEEP_MODES and im.has_transparency_data else None
     if im.width * im.height <= BAND or (im.mode in ("L", "RGB") and not im.has_transparency_data):
-        whole = to_8bit(im, inverted)
+        whole = to_8bit(im, inverted, page)
         return whole if factors == (1, 1) else whole.reduce(factors)
     across, down = factors
     rows = max(1, BAND // im.width // down) * down  # whole blocks, so that bands change no average
-    convert = _deep_conversion(im, rows, inverted) if im.mode in DEEP_MODES else to_8bit
+    convert = _deep_conversion(im, rows, inverted) if im.mode in DEEP_MODES else partial(to_8bit, page=page)
     out: Image.Image | None = None
     for top, band in _bands(im, rows):
         small = convert(band).reduce(factors)

@@ -292,14 +292,14 @@ def test_one_file_at_a_time(tmp_path: Path, draw: Draw) -> None:
         return inspect_one(*row, max_pixels=max_pixels, max_bytes=max_bytes)  # type: ignore[arg-type]
 
     good = look(str(path), None, float("nan"), None, None)
-    assert good == (hashlib.sha256(data).hexdigest(), "PNG", 40, 30, len(data), None, None)
+    assert good == (hashlib.sha256(data).hexdigest(), "PNG", 40, 30, 1, len(data), None, None)
     assert look("k", data, len(data), None, None) == good
     large = look(str(path), None, float(len(data)), None, None, max_bytes=10)
-    assert (large[0], large[4], large[5]) == (None, len(data), "too_large")
-    assert look("k", data, None, None, None, max_bytes=10)[5] == "too_large"
+    assert (large[0], large[5], large[6]) == (None, len(data), "too_large")
+    assert look("k", data, None, None, None, max_bytes=10)[6] == "too_large"
     bomb = look("k", data, len(data), None, None, max_pixels=40 * 30 - 1)
-    assert (bomb[0], bomb[5]) == (good[0], "too_many_pixels")
+    assert (bomb[0], bomb[6]) == (good[0], "too_many_pixels")
     empty = look("/no/such/file", None, 0.0, None, None)
-    assert (empty[0], empty[5]) == (hashlib.sha256(b"").hexdigest(), "empty")
+    assert (empty[0], empty[6]) == (hashlib.sha256(b"").hexdigest(), "empty")
     refused = look("/dev/zero", None, 5.0, "outside", "a link")
-    assert (refused[0], refused[4:]) == (None, (5, "outside", "a link"))
+    assert (refused[0], refused[5:]) == (None, (5, "outside", "a link"))
