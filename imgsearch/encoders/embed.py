@@ -29,6 +29,7 @@ from imgsearch.lake.store import TableStore
 from imgsearch.projections.spaces import find_projection
 from imgsearch.tables import ENCODERS
 
+MOST_PATHS = 20  # copies of one image that are tried in one run
 POLL_SECONDS = 1.0  # between looks at a slice that another run has
 
 
@@ -57,6 +58,7 @@ def run(spark: SparkSession, config: EmbedConfig) -> RunSummary:
                 details |= {"taken_over": f"{counts.good:,}"}
             counts = counts.plus(_embed_again(work, n_retry, config.slice_images))
             counts = counts.plus(_embed_new(work, n_new, config.slice_images))
+            counts = _embed_elsewhere(work, counts)
         graph.unpersist()
     return finish(
         warehouse, "embed", watch, rows_in=sum(counts), rows_out=counts.good, quarantined=counts.bad, details=details
@@ -110,6 +112,18 @@ def _embed_again(work: Work, n_images: int, slice_images: int) -> Counts:
     for number in range(n_slices):
         images = _slice(to_retry(work.warehouse, work.encoder.encoder_id), number, n_slices)
         counts = counts.plus(embed_slice(work, images, -(-n_images // n_slices), retried=True))
+    return counts
+
+
+def _embed_elsewhere(work: Work, counts: Counts) -> Counts:
+    """Images whose file could not be used now, from other paths that they have. Returns the counts of the whole run."""
+    for _ in range(MOST_PATHS):
+        images = to_retry(work.warehouse, work.encoder.encoder_id, elsewhere=True) if counts.bad else None
+        n_images = 0 if images is None else images.count()
+        if images is None or not n_images:
+            break
+        good = embed_slice(work, images, n_images, retried=True).good
+        counts = Counts(counts.good + good, counts.bad - good)
     return counts
 
 

@@ -76,17 +76,20 @@ def unseen(warehouse: TableStore, encoder_id: str) -> DataFrame:
     return images.join(seen, on="image_id", how="left_anti")
 
 
-def to_retry(warehouse: TableStore, encoder_id: str) -> DataFrame:
+def to_retry(warehouse: TableStore, encoder_id: str, elsewhere: bool = False) -> DataFrame:
     """Distinct images that this encoder has refused, but for a reason that another try may mend.
 
-    ``path`` is one that was not refused, where an image has such a one.
+    ``path`` is one that was not refused, where an image has such a one; ``elsewhere``: only images that have one.
     """
     rows = refused(warehouse, encoder_id)
     transient = F.col("reason").isin(*TRANSIENT_REASONS)
     tried = rows.where(transient).select("image_id", "path", F.lit(1).alias("_tried")).dropDuplicates()
     paths = warehouse.read(IMAGES).select("image_id", "path").join(tried, on=["image_id", "path"], how="left")
     untried_first = F.min(F.struct(F.coalesce("_tried", F.lit(0)).alias("_tried"), "path")).alias("_first")
-    images = paths.groupBy("image_id").agg(untried_first).select("image_id", F.col("_first.path").alias("path"))
+    images = paths.groupBy("image_id").agg(untried_first)
+    if elsewhere:
+        images = images.where(F.col("_first._tried") == 0)
+    images = images.select("image_id", F.col("_first.path").alias("path"))
     images = images.join(tried.select("image_id"), on="image_id", how="left_semi")
     images = images.join(rows.where(~transient).select("image_id"), on="image_id", how="left_anti")
     return images.join(_embedded_ids(warehouse, encoder_id), on="image_id", how="left_anti")
@@ -139,7 +142,8 @@ def _embedded(work: Work, images: DataFrame, n_images: int, limits: DecodeLimits
     """Images → rows of ``STAGED_SCHEMA``."""
     tasks = n_tasks(work.warehouse.spark, n_images)
     files = with_bytes(work.warehouse, images).withColumnRenamed("image_id", "requested_id").repartition(tasks)
-    changed = F.col("reason").isNull() & (F.col("image_id") != F.col("requested_id"))
+    # whatever is wrong with other bytes says nothing about the image: half a file, say, that is being written
+    changed = F.col("image_id") != F.col("requested_id")
     said = "the file is not the one that was ingested; ingest it again"
     projection_id = None if work.projection is None else work.projection.value.projection_id
     return (

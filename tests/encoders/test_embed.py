@@ -167,6 +167,30 @@ def test_images_that_came_as_bytes(spark: SparkSession, tmp_path: Path, draw: Dr
     assert (done.rows_in, done.rows_out) == (3, 3)
 
 
+def test_half_a_file_and_a_lost_copy(spark: SparkSession, tmp_path: Path, draw: Draw, tiny: str) -> None:
+    """What is wrong with other bytes is no refusal of the image; and any path that still holds it serves."""
+    top, w = tmp_path / "in", str(tmp_path / "w")
+    for i in range(4):
+        draw(top / f"{i}.png", i)
+    whole = (top / "1.png").read_bytes()
+    for copy in ("0 copy.png", "0 first.png"):
+        shutil.copy(top / "0.png", top / copy)
+    ingest.run(spark, IngestConfig(input=str(top), warehouse=w))
+    (top / "1.png").write_bytes(whole[: len(whole) // 2])  # a copy that is being made
+    (top / "2.png").write_text("no picture now")
+    (top / "0 copy.png").unlink()  # the first path of its image, and the second
+    (top / "0 first.png").write_bytes(b"")
+    config = EmbedConfig(warehouse=w, encoder=tiny)
+    first = embed.run(spark, config)
+    assert (first.rows_in, first.rows_out, first.quarantined) == (4, 2, 2)
+    warehouse = TableStore.open(spark, w)
+    refused = {Path(r["path"]).name: r["reason"] for r in warehouse.read(QUARANTINE).collect()}
+    assert {name: refused[name] for name in ("1.png", "2.png")} == {"1.png": "changed", "2.png": "changed"}
+    (top / "1.png").write_bytes(whole)
+    again = embed.run(spark, config)
+    assert (again.rows_in, again.rows_out, again.quarantined) == (2, 1, 1)
+
+
 def test_what_cannot_be_embedded_with_is_told(spark: SparkSession, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no such folder; run `./spark-submit.sh ingest`"):
         embed.run(spark, EmbedConfig(warehouse=str(tmp_path / "none")))
