@@ -6,10 +6,12 @@ import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from imgsearch.labels.name_forms import FOLDED, name_forms
 from imgsearch.lake.csv_files import CsvRows, csv_blocks
 from imgsearch.lake.store import TableStore
 
@@ -43,14 +45,32 @@ def _table(rows: CsvRows, line: int) -> pa.Table:
 def resolved(rows: DataFrame, images: DataFrame, column: str, to: str = "image_id") -> DataFrame:
     """``rows`` and a column ``to``: the ``image_id`` that ``column`` names, or null.
 
-    A name is a whole path, a path relative to the ingested folder, or an ``image_id``. ``images``: ``image_id``,
-    ``path``, ``source``.
+    A name is a whole path, a path relative to the ingested folder, or an ``image_id``; what is none of these as it
+    stands is tried in other forms (``name_forms``). ``images``: ``image_id``, ``path``, ``source``.
     """
     wanted = rows.withColumn("_name", F.regexp_replace(column, r"^\./", ""))
-    names = names_of(images).join(wanted.select(F.col("_name").alias("name")).distinct(), on="name", how="left_semi")
-    best = names.groupBy("name").agg(F.min(F.struct("place", "path", "image_id")).alias("best"))
-    ids = best.select(F.col("name").alias("_name"), F.col("best.image_id").alias(to))
-    return wanted.join(ids, on="_name", how="left").drop("_name")
+    given, names = wanted.select("_name").distinct(), names_of(images)
+    best = names.join(given.withColumnRenamed("_name", "name"), on="name", how="left_semi")
+    best = best.groupBy("name").agg(F.min(F.struct("place", "path", "image_id")).alias("best"))
+    plain = best.select(F.col("name").alias("_name"), F.col("best.image_id").alias("_plain"))
+    others = otherwise_named(given.join(plain, on="_name", how="left_anti"), names, images)
+    found = wanted.join(plain, on="_name", how="left").join(others, on="_name", how="left")
+    return found.withColumn(to, F.coalesce("_plain", "_other")).drop("_name", "_plain", "_other")
+
+
+def otherwise_named(given: DataFrame, names: DataFrame, images: DataFrame) -> DataFrame:
+    """``_name`` and ``_other``: the one image that a form of the name means, by the first form that means just one."""
+
+    def forms_of(given: pd.Series) -> pd.Series:
+        return given.map(lambda name: None if name is None else name_forms(name))
+
+    listed = F.pandas_udf(forms_of, returnType="array<string>")("_name")  # type: ignore[call-overload]
+    forms = given.select("_name", F.posexplode(listed).alias("_rank", "name"))
+    either = F.concat(F.lit(FOLDED), F.lower(F.trim(F.coalesce(relative(), F.col("path")))))
+    every = names.select("name", "image_id").unionByName(images.select(either.alias("name"), "image_id"))
+    met = forms.join(every, on="name", how="inner").groupBy("_name", "_rank")
+    sole = met.agg(F.min("image_id").alias("_least"), F.max("image_id").alias("_most")).where("_least = _most")
+    return sole.groupBy("_name").agg(F.min_by("_least", "_rank").alias("_other"))
 
 
 def names_of(images: DataFrame) -> DataFrame:
@@ -65,8 +85,10 @@ def names_of(images: DataFrame) -> DataFrame:
 
 
 def relative() -> Column:
-    """``path`` relative to ``source``; null where it is not below it."""
-    root = F.concat(F.rtrim(F.col("source"), F.lit("/")), F.lit("/"))
+    """``path`` relative to ``source`` (of a glob, to the folder that it begins with); null where it is not below it."""
+    folder = F.regexp_replace("source", r"/[^/]*[*?\[{].*$", "")
+    folder = F.when(F.col("path") == F.col("source"), F.regexp_replace("source", "/[^/]*$", "")).otherwise(folder)
+    root = F.concat(F.rtrim(folder, F.lit("/")), F.lit("/"))
     here = F.concat(F.lit(f"{Path.cwd()}/"), F.regexp_replace(root, r"^(\./)+", ""))
     below = [F.when(F.startswith(F.col("path"), r), F.substr(F.col("path"), F.length(r) + 1)) for r in (root, here)]
     return F.coalesce(*below)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -16,6 +17,9 @@ from imgsearch.lake.remote_files import leave, readable
 from imgsearch.places import SCHEME
 
 CsvRows = list[dict[str, str]]
+DELIMITERS = (",", ";", "\t", "|")
+#: Columns that we look for.
+OURS = frozenset(("path", "label", "image_id", "cluster_id", "other_path", "match"))
 #: Rows of a CSV that are held at once.
 BLOCK_ROWS = 200_000
 
@@ -46,21 +50,63 @@ def csv_blocks(
 
 def _csv_rows(path: str, option: str, needs: Sequence[str]) -> Iterator[dict[str, str]]:
     try:
-        with readable(path) as local, open(local, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            columns = [c.strip() for c in reader.fieldnames or []]
-            reader.fieldnames = columns
+        with readable(path) as local, open(local, newline="", encoding=_encoding(local)) as file:
+            head = file.readline()
+            said = re.fullmatch(r"sep=(.)\s*", head)  # Excel's own first line
+            head = file.readline() if said else head
+            delimiter = said[1] if said else delimiter_of(head, needs)
+            columns = column_names(head, delimiter)
             for name in needs:
                 if name not in columns:
                     raise UserError(
                         f"--{option} {path}: has no column '{name}'{did_you_mean(name, columns)}; it has {columns}"
                     )
-            for row in reader:
-                yield {k: (v or "").strip() for k, v in row.items() if isinstance(k, str)}
+            for number, row in enumerate(csv.reader(file, delimiter=delimiter), 2):
+                if row:
+                    yield _row(columns, row, f"--{option} {path} line {number}")
     except OSError as e:
         raise UserError(f"--{option} {path}: {e.strerror}; give a CSV file with the columns {', '.join(needs)}") from e
-    except (UnicodeDecodeError, csv.Error) as e:
+    except (UnicodeError, csv.Error) as e:
         raise UserError(f"--{option} {path}: not a CSV in UTF-8 ({e}); save it as CSV UTF-8") from e
+
+
+def _encoding(path: Path) -> str:
+    with path.open("rb") as file:
+        return "utf-16" if file.read(2) in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+
+
+def delimiter_of(head: str, needs: Sequence[str]) -> str:
+    """What stands between a header's names: the sign by which it has most of ``needs``, then the one that cuts most.
+
+    >>> delimiter_of("path;label", ["label"]), delimiter_of("path", ["path"])
+    (';', ',')
+    """
+
+    def order(sign: str) -> tuple[int, int]:
+        names = column_names(head, sign)
+        return len({*needs} & {*names}), len(names)
+
+    return max(DELIMITERS, key=order)
+
+
+def column_names(head: str, delimiter: str) -> list[str]:
+    """The names in a header; those that we use whatever their case.
+
+    >>> column_names("Path; My Label\\n", ";")
+    ['path', 'My Label']
+    """
+    names = [name.strip() for name in next(csv.reader([head], delimiter=delimiter), [])]
+    return [name.lower() if name.lower() in OURS and name.lower() not in names else name for name in names]
+
+
+def _row(columns: list[str], values: list[str], where: str) -> dict[str, str]:
+    if any(value.strip() for value in values[len(columns) :]):
+        raise UserError(
+            f"{where}: has {len(values)} values where the header has {len(columns)} columns; "
+            "put values that hold the separator in double quotes"
+        )
+    padded = [*values, *[""] * (len(columns) - len(values))]
+    return {name: value.strip() for name, value in zip(columns, padded, strict=False)}
 
 
 def write_file(table: pa.Table, output: str) -> None:
