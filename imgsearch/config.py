@@ -160,6 +160,7 @@ class SearchConfig:
     )
     augment: str | None = option("embed queries in several ways and take the mean: flip, rotate", None, "flip,rotate")
     output: str | None = option("write the matches to this file too (.csv or .parquet)", None, "PATH")
+    csv_guard: bool = option("in a .csv, put ' before text that a spreadsheet would run as a formula", True)
     encoder: str | None = option("encoder_id or name, where the warehouse holds several (default: the latest)", None)
     search_id: str | None = option(
         "the name of this search; an earlier one of that name is replaced (default: time and settings)", None, "ID"
@@ -223,6 +224,7 @@ class DedupConfig:
     threshold: float = option("cosine from which two images are near-duplicates", 0.95)
     against: str | None = option("another warehouse: find what is in both, to 'leaks'", None, "OTHER_WAREHOUSE")
     output: str | None = option("write the result to this file too (.csv or .parquet)", None, "PATH")
+    csv_guard: bool = option("in a .csv, put ' before text that a spreadsheet would run as a formula", True)
     encoder: str | None = option("encoder_id or name, where the warehouse holds several (default: the latest)", None)
 
     def __post_init__(self) -> None:

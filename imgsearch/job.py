@@ -122,6 +122,7 @@ def _ended(name: str, argv: Sequence[str], run: Callable[[Any], object]) -> int:
 
 def _run(name: str, config: Any, run: Callable[[SparkSession, Any], RunSummary | None]) -> None:
     from imgsearch.lake import session
+    from imgsearch.lake.progress import TaskProgress
     from imgsearch.lake.runs import print_summary
     from imgsearch.lake.waiting import ExecutorWatch
 
@@ -131,7 +132,7 @@ def _run(name: str, config: Any, run: Callable[[SparkSession, Any], RunSummary |
     spark = session.build_session(f"imgsearch {name}")
     _stop_by_signals()
     print(f"{name}: {session.describe(spark)}", flush=True)
-    with ExecutorWatch(spark) as watch:
+    with ExecutorWatch(spark) as watch, TaskProgress(spark, name):
         try:
             summary = run(spark, config)
         except Exception as e:

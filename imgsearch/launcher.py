@@ -32,7 +32,6 @@ from imgsearch.shipping import archive_to_ship, ship_settings
 
 #: A short job is over before the JVM's second compiler has paid for itself.
 SHORT_JOB_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
-OWN_PROGRESS = ("embed", "pipeline", "demo")
 
 
 class Plan(NamedTuple):
@@ -118,6 +117,7 @@ def plan(
         added |= ship_settings(archive, given) if archive else cluster_settings(given, environ)
     else:
         variables["SPARK_LOCAL_IP"] = local_ip
+    variables |= locale_variables(environ)
     variables |= python_variables(environ, is_shipped=archive is not None)
     if terminal:
         variables["IMGSEARCH_PROGRESS"] = "1"
@@ -146,8 +146,7 @@ def launch_settings(
         default("spark.driver.memory", f"{min(max(memory // 4, 1024), 8192)}m")
         if name == "demo":
             default("spark.driver.extraJavaOptions", SHORT_JOB_JVM)
-    if terminal and name not in OWN_PROGRESS:
-        default("spark.ui.showConsoleProgress", "true")
+    default("spark.ui.showConsoleProgress", "false")  # there is a line of our own
     delta = delta_settings(given, delta_jars(), installed)
     _refuse_other_spark(delta, installed)
     return added | delta
@@ -175,6 +174,16 @@ def python_variables(environ: Mapping[str, str], is_shipped: bool = False) -> di
         "PYSPARK_DRIVER_PYTHON": environ.get("PYSPARK_DRIVER_PYTHON", sys.executable),
         "PYTHONPATH": os.pathsep.join(part for part in path if part),
     }
+
+
+def locale_variables(environ: Mapping[str, str]) -> dict[str, str]:
+    """UTF-8 in place of the locale C: there a JVM, and with it spark-submit, makes ``?`` of every letter beyond ASCII.
+
+    >>> locale_variables({"LANG": "C"}), locale_variables({"LANG": "de_DE.UTF-8"})
+    ({'LC_ALL': 'C.UTF-8'}, {})
+    """
+    named = environ.get("LC_ALL") or environ.get("LC_CTYPE") or environ.get("LANG") or "C"
+    return {"LC_ALL": "C.UTF-8"} if named in ("C", "POSIX") else {}
 
 
 def log_variables(environ: Mapping[str, str], home: str) -> dict[str, str]:

@@ -18,6 +18,7 @@ from imgsearch.encoders import embed
 from imgsearch.errors import UserError
 from imgsearch.images import ingest
 from imgsearch.images.source_tables import source_name
+from imgsearch.lake.progress import Steps
 from imgsearch.lake.runs import RunSummary, Stopwatch, finish, print_summary
 from imgsearch.lake.store import TableStore
 from imgsearch.places import CATALOG_NAME, absolute
@@ -25,13 +26,17 @@ from imgsearch.projections import compress
 from imgsearch.report import export
 from imgsearch.tables import IMAGES, QUARANTINE
 
+STAGES = ("ingest", "embed", "compress", "cluster")
+
 
 def run(spark: SparkSession, config: PipelineConfig) -> RunSummary:
     """Run the stages in order, printing each one's summary. A stopped pipeline goes on where it was."""
     watch = Stopwatch()
     output = config.output or default_output(config.warehouse)
     export.claim_output(spark, output)
-    rows_in, quarantined = prepare(spark, config)
+    steps = Steps((*STAGES, "export"))
+    rows_in, quarantined = prepare(spark, config, steps)
+    steps("export")
     report = print_summary(export.run(spark, ExportConfig(warehouse=config.warehouse, output=output)))
     return finish(
         TableStore.open(spark, config.warehouse), "pipeline", watch, rows_in=rows_in, rows_out=rows_in - quarantined,
@@ -39,13 +44,17 @@ def run(spark: SparkSession, config: PipelineConfig) -> RunSummary:
     )  # fmt: skip
 
 
-def prepare(spark: SparkSession, config: PipelineConfig) -> tuple[int, int]:
-    """From files to clusters: the stages before the export. Returns how many files came in and how many were no use."""
+def prepare(spark: SparkSession, config: PipelineConfig, steps: Steps) -> tuple[int, int]:
+    """From files to clusters: ``STAGES``, each announced. Returns how many files came in and how many were no use."""
     w = config.warehouse
+    steps("ingest")
     first = print_summary(ingest.run(spark, IngestConfig(input=config.input, warehouse=w)))
+    steps("embed")
     print_summary(embed.run(spark, EmbedConfig(warehouse=w, encoder=config.encoder)))
+    steps("compress")
     projection = CompressConfig(warehouse=w, n_components=config.n_components, encoder=config.encoder)
     print_summary(compress.run(spark, projection))
+    steps("cluster")
     print_summary(cluster.run(spark, ClusterConfig(warehouse=w, n_clusters=config.n_clusters, encoder=config.encoder)))
     refused = min(first.rows_out, _refused(TableStore.open(spark, w), config.input))
     return first.rows_in, first.quarantined + refused

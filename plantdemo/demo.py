@@ -19,6 +19,7 @@ from imgsearch.config import (
 from imgsearch.errors import UserError
 from imgsearch.labels import evaluate, label
 from imgsearch.lake.owned import claim
+from imgsearch.lake.progress import Steps
 from imgsearch.lake.runs import RunSummary, Stopwatch, finish, print_summary
 from imgsearch.lake.shared_files import LocalFolder
 from imgsearch.lake.store import TableStore
@@ -36,6 +37,8 @@ def run(spark: SparkSession, config: DemoConfig) -> RunSummary:
     """Draw, run the pipeline, label, search held-out queries, evaluate, export; print quality and the report's path."""
     watch = Stopwatch()
     out = _own_folder(config.out)
+    steps = Steps(("draw", *pipeline.STAGES, "label", "search", "evaluate", "export"))
+    steps("draw")
     start = time.monotonic()
     gallery = draw_gallery(out / "gallery", config.images, config.queries, config.seed)
     print(
@@ -44,12 +47,15 @@ def run(spark: SparkSession, config: DemoConfig) -> RunSummary:
         flush=True,
     )
     w = str(out / "warehouse")
-    rows_in, quarantined = pipeline.prepare(spark, PipelineConfig(input=str(gallery.images), warehouse=w))
+    rows_in, quarantined = pipeline.prepare(spark, PipelineConfig(input=str(gallery.images), warehouse=w), steps)
+    steps("label")
     print_summary(label.run(spark, LabelConfig(warehouse=w, labels=str(name_some(gallery)))))
     top_k = min(10, config.images // 4)
     matches = str(out / "matches.csv")
     queries = SearchConfig(warehouse=w, queries=str(gallery.queries), top_k=top_k, output=matches)
+    steps("search")
     print_summary(search.run(spark, queries))
+    steps("evaluate")
     for column in ("kind", "item"):
         print(f"\nquality, where right means the same {column}:", flush=True)
         truth = EvaluateConfig(
@@ -57,6 +63,7 @@ def run(spark: SparkSession, config: DemoConfig) -> RunSummary:
         )
         print_summary(evaluate.run(spark, truth))
     print(flush=True)
+    steps("export")
     report = print_summary(export.run(spark, ExportConfig(warehouse=w, output=str(out / "export"))))
     print(f"\nthe report: file://{report.details['report']}\nthe matches: {matches}", flush=True)
     return finish(

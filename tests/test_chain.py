@@ -31,6 +31,7 @@ from imgsearch.config import (
 from imgsearch.errors import UserError
 from imgsearch.labels import evaluate, label
 from imgsearch.lake import runs
+from imgsearch.lake.progress import Steps
 from imgsearch.lake.store import TableStore
 from imgsearch.projections import compress
 from imgsearch.report import export
@@ -284,7 +285,7 @@ def test_a_second_run_embeds_nothing_and_changes_no_image(
 ) -> None:
     before = versions(spark, chain)
     config = PipelineConfig(input=str(chain.pictures), warehouse=chain.location, encoder=chain.encoder, n_clusters="4")
-    rows_in, refused = pipeline.prepare(spark, config)
+    rows_in, refused = pipeline.prepare(spark, config, Steps(pipeline.STAGES))
     assert (rows_in, refused) == (N + 3, 1)
     said = capsys.readouterr().out
     assert "embed: 0 in, 0 out" in said

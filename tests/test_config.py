@@ -194,9 +194,33 @@ def test_a_job_never_writes_over_what_it_reads(tmp_path: Path) -> None:
     truth = tmp_path / "truth.csv"
     truth.write_text("path,label\n")
     (tmp_path / "link.csv").symlink_to(truth)
-    (tmp_path / "w").mkdir()
+    (tmp_path / "w" / "images" / "_delta_log").mkdir(parents=True)
     for output in (truth, tmp_path / "link.csv", tmp_path / "w" / ".." / "truth.csv"):
         config = EvaluateConfig(warehouse=str(tmp_path / "w"), truth=str(truth), output=str(output))
         with pytest.raises(UserError, match=r"--output .*\.csv: is what this job reads; give another name"):
             check_paths("evaluate", config)
     check_paths("evaluate", dataclasses.replace(config, output=str(tmp_path / "new.csv")))
+
+
+def test_folders_that_are_taken_for_a_warehouse(tmp_path: Path) -> None:
+    (tmp_path / "demo" / "warehouse" / "images" / "_delta_log").mkdir(parents=True)
+    (tmp_path / "demo" / "export").mkdir()
+    (tmp_path / "demo" / "export" / ".imgsearch-export").touch()
+    (tmp_path / "demo" / "warehouse" / "models").mkdir()
+    (tmp_path / "photos").mkdir()
+    mistakes = {
+        "demo": "holds no table; did you mean '.*demo/warehouse'",
+        "demo/warehouse/models": "holds no table; did you mean '.*demo/warehouse'",
+        "demo/warehouse/images": "is one table; did you mean '.*demo/warehouse', which it is in",
+        "demo/export": "is an export; give the warehouse that it was made from",
+        "photos": r"holds no table; run `\./spark-submit\.sh ingest` to make one",
+        "none": "no such folder; run",
+    }
+    for name, said in mistakes.items():
+        with pytest.raises(UserError, match=f"--warehouse .*{name}: {said}"):
+            check_paths("embed", EmbedConfig(warehouse=str(tmp_path / name)))
+    check_paths("embed", EmbedConfig(warehouse=str(tmp_path / "demo" / "warehouse")))
+    check_paths("ingest", IngestConfig(input=str(tmp_path / "photos"), warehouse=str(tmp_path / "new")))
+    for inside in ("photos", "photos/w/deep"):
+        with pytest.raises(UserError, match=r"--warehouse .*: lies in --input .*photos; give a folder outside of it"):
+            check_paths("ingest", IngestConfig(input=str(tmp_path / "photos"), warehouse=str(tmp_path / inside)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -256,7 +257,19 @@ def test_the_launchers_help() -> None:
     assert "(default 10)" in one.stdout
 
 
+def test_the_launcher_asks_any_python(tmp_path: Path) -> None:
+    """A machine's own Python has no pyspark, and needs none to find out that Spark is wanted."""
+    for argv, code in ((["--version"], job.WANTS_SPARK), (["--help"], 0), (["sarch"], 2)):
+        done = subprocess.run(
+            [sys.executable, "-I", "-S", "-c", "import sys; sys.path.insert(0, sys.argv.pop(1)); "
+             "import runpy; sys.argv[0] = 'x'; runpy.run_module('imgsearch.launcher', run_name='__main__')",
+             str(ROOT), *argv], capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
+
+
 def test_no_java_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "images" / "_delta_log").mkdir(parents=True)
     done = subprocess.run(
         ["/bin/bash", ROOT / "spark-submit.sh", "drop", "--warehouse", tmp_path, "--encoder", "x"],
         capture_output=True, text=True, timeout=60, check=False,

@@ -49,6 +49,16 @@ def test_nothing_given(spark_home: Path) -> None:
     assert planned.note == f"Spark of SPARK_HOME={spark_home}"
 
 
+@pytest.mark.parametrize("variable", ["LC_ALL", "LC_CTYPE", "LANG", "NONE"])
+def test_letters_beyond_ascii_pass_in_the_locale_c(spark_home: Path, variable: str) -> None:
+    """The JVM takes the names of files, and spark-submit its arguments, by the locale."""
+    for name in ("C", "POSIX", ""):
+        assert plan(spark_home, **{variable: name}).environ["LC_ALL"] == "C.UTF-8"
+    assert plan(spark_home, LC_ALL="C", LANG="de_DE.UTF-8").environ["LC_ALL"] == "C.UTF-8"
+    assert "LC_ALL" not in plan(spark_home, LANG="de_DE.UTF-8").environ
+    assert "LC_ALL" not in plan(spark_home, LC_ALL="de_DE.UTF-8", LANG="C").environ
+
+
 @pytest.mark.parametrize(
     ("options", "key"),
     [
@@ -156,12 +166,14 @@ def test_mistakes(argv: list[str], said: str, monkeypatch: pytest.MonkeyPatch) -
     assert said in str(refused.value)
 
 
-def test_a_master_has_to_answer() -> None:
+def test_a_master_has_to_answer(tmp_path: Path) -> None:
+    place = ("--warehouse", str(tmp_path), "--queries", str(tmp_path))
+    (tmp_path / "images" / "_delta_log").mkdir(parents=True)
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"spark://127.0.0.1:{server.getsockname()[1]}"
-        assert ask("--master", url, "search", "--warehouse", "/", "--queries", "/") == WANTS_SPARK
+        assert ask("--master", url, "search", *place) == WANTS_SPARK
     with pytest.raises(UserError, match=r"nothing answers at 127\.0\.0\.1:\d+ \(Connection refused\); is the master"):
-        ask("--master", url, "search", "--warehouse", "/", "--queries", "/")
+        ask("--master", url, "search", *place)
 
 
 @pytest.mark.parametrize("argv", [("help", "search"), ("search", "help"), ("search", "--help")])
@@ -183,13 +195,15 @@ def test_the_help(argv: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_local_paths_are_looked_at(tmp_path: Path) -> None:
-    w = str(tmp_path)
+    w, pictures = str(tmp_path), str(tmp_path / "pictures")
     (tmp_path / "file").touch()
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "images" / "_delta_log").mkdir(parents=True)
     for argv, said in (
         (["ingest", "--warehouse", w, "--input", f"{w}/nope"], "there is no such folder, file, glob match or Delta"),
         (["ingest", "--warehouse", w, "--input", f"{w}/*.jpg"], "there is no such folder"),
-        (["ingest", "--warehouse", f"{w}/file", "--input", w], "is a file; give a folder"),
-        (["ingest", "--warehouse", f"{w}/file/w", "--input", w], f"{w}/file is a file; give a folder"),
+        (["ingest", "--warehouse", f"{w}/file", "--input", pictures], "is a file; give a folder"),
+        (["ingest", "--warehouse", f"{w}/file/w", "--input", pictures], f"{w}/file is a file; give a folder"),
         (["embed", "--warehouse", f"{w}/nope"], "no such folder; run `./spark-submit.sh ingest`"),
         (["label", "--warehouse", w, "--labels", f"{w}/nope.csv"], "No such file or directory"),
         (["label", "--warehouse", w, "--labels", w], "is a folder; give a CSV file"),
@@ -199,7 +213,7 @@ def test_local_paths_are_looked_at(tmp_path: Path) -> None:
             ask(*argv)
         assert said in str(refused.value)
     for argv in (
-        ["ingest", "--warehouse", f"{w}/new", "--input", w],
+        ["ingest", "--warehouse", f"{w}/new", "--input", pictures],
         ["ingest", "--warehouse", w, "--input", f"{w}/f*"],
         ["ingest", "--warehouse", "s3a://b/w", "--input", "s3a://b/nope"],
         ["search", "--warehouse", "main.pumps", "--queries", "main.other.queries"],

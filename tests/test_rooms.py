@@ -34,7 +34,7 @@ JOB_FILES = {
 WITH_SPARK = {
     "lake": "lost_workers owned session store rows commits merges shared_files staging files compaction hadoop_files "
     "remote_files batches memory mllib progress runs waiting shared",
-    "images": "ingest sources source_tables inspection changes",
+    "images": "ingest carried sources source_tables inspection changes",
     "projections": "compress projecting spaces",
     "encoders": "embed slices udf",
     "clusters": "cluster blocks rounds store layout drift_table numbers metadata thresholds",

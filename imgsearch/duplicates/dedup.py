@@ -18,7 +18,7 @@ from pyspark.sql import functions as F
 from imgsearch.clusters.codebook import Codebook
 from imgsearch.clusters.layout import codebook
 from imgsearch.config import DedupConfig
-from imgsearch.duplicates.grouping import groups
+from imgsearch.duplicates.grouping import GROUPED_SCHEMA, groups
 from imgsearch.duplicates.leaders import Leaders
 from imgsearch.duplicates.near import Stage, homes, near_across, near_pairs
 from imgsearch.errors import LAUNCHER, UserError
@@ -33,7 +33,7 @@ from imgsearch.projections.projection import Projection
 from imgsearch.projections.spaces import current_projection, gallery_of
 from imgsearch.retrieval.join import image_key, sole_id
 from imgsearch.retrieval.probes import stretches
-from imgsearch.tables import CLUSTERS, DUPLICATES, EMBEDDINGS, ENCODERS, IMAGES, LEAKS
+from imgsearch.tables import CLUSTERS, DUPLICATES, EMBEDDINGS, ENCODERS, IMAGES, LEAKS, PROJECTIONS
 from imgsearch.vectors import unpack
 
 LED_SCHEMA = "image_key bigint, leader_key bigint, score float, cluster_id int, vector binary"
@@ -47,21 +47,20 @@ def run(spark: SparkSession, config: DedupConfig) -> RunSummary:
     """Replace ``duplicates``, or with ``--against`` ``leaks``."""
     watch = Stopwatch()
     warehouse = TableStore.open(spark, config.warehouse)
-    _, projection = current_projection(warehouse, config.encoder)
     if config.output is not None:
         check_file(config.output, "representative_id" if config.against is None else "other_path")
+    spec = DUPLICATES if config.against is None else LEAKS
     images = warehouse.read(IMAGES).select("image_id", "path")
     n_files = images.count()
     details: dict[str, object] = {"threshold": config.threshold}
-    if config.against is not None:
-        rows = leaks(warehouse, projection, images, config)
-        spec = LEAKS
+    notes: tuple[str, ...] = ()
+    if config.against is None and not warehouse.exists(PROJECTIONS):
+        rows = duplicates(images, spark.createDataFrame([], GROUPED_SCHEMA))
+        notes = (f"there are no vectors yet, so these are copies only; `{LAUNCHER} compress` first for near-copies",)
     else:
-        vectors = gallery_of(warehouse, projection.projection_id)
-        centroids = codebook(warehouse, projection.projection_id, "dedup")
-        grouped = near_groups(vectors, centroids, config.threshold, warehouse.stage)
-        rows = duplicates(images, grouped)
-        spec = DUPLICATES
+        _, projection = current_projection(warehouse, config.encoder)
+        found = _duplicates if config.against is None else leaks
+        rows = found(warehouse, projection, images, config)
     warehouse.replace(spec, rows)
     written = warehouse.read(spec)
     counts = {row["kind"]: row["n"] for row in written.groupBy("kind").agg(F.count("*").alias("n")).collect()}
@@ -70,8 +69,14 @@ def run(spark: SparkSession, config: DedupConfig) -> RunSummary:
         details |= {"groups": written.select("representative_id").distinct().count()}
     if config.output is not None:
         order = ("representative_id", "path") if config.against is None else ("path", "other_path")
-        write_batches(*streamed(written.orderBy(*order)), config.output)
-    return finish(warehouse, "dedup", watch, rows_in=n_files, rows_out=n_files, details=details)
+        write_batches(*streamed(written.orderBy(*order)), config.output, config.csv_guard)
+    return finish(warehouse, "dedup", watch, rows_in=n_files, rows_out=n_files, details=details, notes=notes)
+
+
+def _duplicates(warehouse: TableStore, projection: Projection, images: DataFrame, config: DedupConfig) -> DataFrame:
+    vectors = gallery_of(warehouse, projection.projection_id)
+    centroids = codebook(warehouse, projection.projection_id, "dedup")
+    return duplicates(images, near_groups(vectors, centroids, config.threshold, warehouse.stage))
 
 
 def near_groups(vectors: DataFrame, codebook: Codebook, threshold: float, stage: Stage) -> DataFrame:

@@ -7,7 +7,7 @@ beside it, gets ``meta_`` before it. Names that differ in nothing but case, or h
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from imgsearch.tables import (
     DUPLICATES,
@@ -22,6 +22,7 @@ from imgsearch.tables import (
 )
 
 MAX_LENGTH = 100
+MAX_SAID = 10  # columns that a note names
 _JOINED = (IMAGES, EMBEDDINGS, VECTORS, MEMBERS, IMAGE_LABELS, MATCHES, GROUP_MATCHES, DUPLICATES, QUARANTINE)
 _EXPORTED = (
     "content", "n_rows", "n_paths", "cluster_score", "label_confidence", "label_origin", "map_x", "map_y", "x", "y",
@@ -49,6 +50,22 @@ def free_names(names: Iterable[str], taken: Iterable[str] = ()) -> dict[str, str
         used.add(free.casefold())
         result[name] = free
     return result
+
+
+def column_notes(names: Mapping[str, str], left_out: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """What to say of carried columns: those with another name now, and those of kinds that no table of ours holds.
+
+    >>> column_notes({"a": "a", "label": "meta_label"}, {"raw": "binary"})
+    ("columns with another name here: 'label' is meta_label", "columns left out: 'raw' (binary)")
+    """
+    renamed = [f"{name!r} is {column}" for name, column in names.items() if name != column]
+    dropped = [f"{name!r} ({kind})" for name, kind in (left_out or {}).items()]
+    told = (("columns with another name here", renamed), ("columns left out", dropped))
+    return tuple(f"{what}: {', '.join(each[:MAX_SAID])}{_more(each)}" for what, each in told if each)
+
+
+def _more(each: list[str]) -> str:
+    return f" and {len(each) - MAX_SAID} more" if len(each) > MAX_SAID else ""
 
 
 def column_name(name: str) -> str:

@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 
 from imgsearch.config import IngestConfig
 from imgsearch.errors import UserError
+from imgsearch.images.carried import as_in_warehouse
 from imgsearch.images.changes import compare, forget, forget_refused, gone, kept, read_ledger
 from imgsearch.images.inspection import inspect
 from imgsearch.images.source_tables import distinct_images
@@ -71,6 +72,8 @@ def _ingest(
         files = compare(found.files, ledger, config.rehash).persist()
         rows = _inspected(warehouse, files, found, config)
     rows = warehouse.stage(_as_images(rows, found.name), "inspected")
+    if ledger is not None:
+        rows = as_in_warehouse(rows, warehouse.read(IMAGES), config.input)
     missing = gone(ledger, files)
     missing = None if missing is None else warehouse.stage(missing, "gone")
     counts = _count(rows, files, found)
@@ -85,7 +88,7 @@ def _ingest(
     return finish(
         warehouse, "ingest", watch, rows_in=counts.n, rows_out=counts.n - counts.bad, quarantined=counts.bad,
         details=_details(config, counts, n_gone),
-        notes=_notes(config, counts, n_gone, left, ledger is not None and missing is None),
+        notes=found.notes + _notes(config, counts, n_gone, left, ledger is not None and missing is None),
     )  # fmt: skip
 
 

@@ -17,14 +17,14 @@ from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from imgsearch.errors import UserError
-from imgsearch.images.columns import RESERVED, free_names
+from imgsearch.images.columns import RESERVED, column_notes, free_names
 from imgsearch.lake.files import STATUS_COLUMNS, Found, local_path, with_status
 from imgsearch.lake.identifiers import quoted_part
 from imgsearch.lake.local_files import OUTSIDE
 from imgsearch.lake.session import n_slots
 from imgsearch.places import CATALOG_NAME, SCHEME, absolute
 
-LEFT_OUT = ("udt", "interval", "void", "variant")  # kinds of columns that no Delta table holds
+LEFT_OUT = ("udt", "interval", "void", "variant", "binary")  # kinds of columns that no Delta table of ours holds
 NO_PATH = "no_path"
 PLACE = "path string, reason string"
 
@@ -42,10 +42,10 @@ def table_rows(
             f"--{option} {where}: the table has neither a 'content' nor a 'path' column (it has {table.columns}); "
             "rename the one that holds the image's bytes or its path"
         )
-    rows = carry_columns(table)
+    rows, notes = carry_columns(table)
     name = source_name(where)
     if "content" not in columns:
-        return Found(name, _paths(spark, rows, name, follow_links)), False
+        return Found(name, _paths(spark, rows, name, follow_links), notes=notes), False
     kind = dict(table.dtypes)[columns["content"]]
     if kind != "binary":
         raise UserError(
@@ -57,7 +57,7 @@ def table_rows(
         nothing["path"] = F.col("path").cast("string")
     content = F.coalesce(F.col("content"), F.lit(b""))
     size = {"content": content, "n_bytes": F.octet_length(content).cast("bigint")}
-    return Found(name, rows.withColumns(nothing | size)), True
+    return Found(name, rows.withColumns(nothing | size), notes=notes), True
 
 
 def source_name(where: str) -> str:
@@ -118,10 +118,12 @@ def place_of(here: str, follow_links: bool) -> Callable[[pd.Series], pd.DataFram
     return places
 
 
-def carry_columns(table: DataFrame) -> DataFrame:
-    """``content`` and ``path`` as the table has them, and its other columns under names that are free."""
-    kinds = {c: kind for c, kind in table.dtypes if not kind.startswith(LEFT_OUT)}
+def carry_columns(table: DataFrame) -> tuple[DataFrame, tuple[str, ...]]:
+    """``content`` and ``path`` as the table has them, and its other columns under names that are free; what to say."""
     ours = {c.lower(): c for c in table.columns if c.lower() in ("content", "path")}
-    others = free_names(c for c in kinds if c not in ours.values() and kinds[c] != "binary")
+    kinds = {c: kind for c, kind in table.dtypes if c not in ours.values()}
+    left_out = {c: kind for c, kind in kinds.items() if kind.startswith(LEFT_OUT)}
+    others = free_names(c for c in kinds if c not in left_out)
     named = [F.col(quoted_part(c)).alias(name) for name, c in ours.items()]
-    return table.select(*named, *(F.col(quoted_part(c)).alias(name) for c, name in others.items()))
+    rows = table.select(*named, *(F.col(quoted_part(c)).alias(name) for c, name in others.items()))
+    return rows, column_notes(others, left_out)

@@ -11,7 +11,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from imgsearch.errors import UserError
-from imgsearch.images.columns import free_names
+from imgsearch.images.columns import column_notes, free_names
 from imgsearch.images.source_tables import table_rows
 from imgsearch.lake.files import Found, find_files, with_content
 from imgsearch.lake.store import TableStore, read_any
@@ -52,7 +52,7 @@ def read_source(
     found = find_files(spark, where, option, follow_links, stage)
     if found is None:
         raise UserError(f"--{option} {where}: there is no such folder, file, glob match or Delta table; check the name")
-    return (replace(found, files=_with_folders(found)) if with_folders else found), False
+    return (_with_folders(found) if with_folders else found), False
 
 
 def _table(spark: SparkSession, where: str) -> DataFrame | None:
@@ -69,7 +69,7 @@ def starts_with(prefix: str) -> Callable[[Column], Column]:
     return lambda name: name.startswith(prefix)
 
 
-def _with_folders(found: Found) -> DataFrame:
+def _with_folders(found: Found) -> Found:
     """Folder names as columns: ``folder`` whole, ``site=A`` as column ``site``, plain levels as ``folder_1``, …
 
     ``MAX_FOLDER_LEVELS`` levels are looked at, and of keys the first ``MAX_FOLDER_KEYS`` by name.
@@ -82,10 +82,11 @@ def _with_folders(found: Found) -> DataFrame:
     for level in range(depth):
         name = F.get("_folders", F.lit(level))
         columns[f"folder_{level + 1}"] = F.when(~F.substring(name, 2, 10_000).contains("="), name)
-    for key, column in free_names(keys, taken=columns).items():
+    names = free_names(keys, taken=columns)
+    for key, column in names.items():
         match = F.filter("_folders", starts_with(f"{key}="))
         columns[column] = _hive_value(F.substring(F.get(match, F.lit(0)), len(key) + 2, 10_000))
-    return files.withColumns(columns).drop("_folders")
+    return replace(found, files=files.withColumns(columns).drop("_folders"), notes=column_notes(names))
 
 
 def _levels(files: DataFrame) -> tuple[list[str], int]:

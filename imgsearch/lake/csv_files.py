@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
@@ -114,8 +115,22 @@ def write_file(table: pa.Table, output: str) -> None:
     write_batches(table.schema, table.to_batches(), output)
 
 
-def write_batches(schema: pa.Schema, batches: Iterable[pa.RecordBatch], output: str) -> None:
-    """Batches as one ``.csv`` or ``.parquet``, whole or not at all; one batch is held at a time."""
+def guarded(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Text that a spreadsheet would run as a formula, with an apostrophe before it."""
+
+    def guard(column: pa.Array) -> pa.Array:
+        if not pa.types.is_string(column.type) and not pa.types.is_large_string(column.type):
+            return column
+        return pc.replace_substring_regex(column, r"^([=+\-@\t\r])", r"'\1")
+
+    return pa.RecordBatch.from_arrays([guard(column) for column in batch.columns], schema=batch.schema)
+
+
+def write_batches(schema: pa.Schema, batches: Iterable[pa.RecordBatch], output: str, guard: bool = True) -> None:
+    """Batches as one ``.csv`` or ``.parquet``, whole or not at all; one batch is held at a time.
+
+    ``guard``: in a CSV, no text begins a formula (``guarded``).
+    """
     is_remote = bool(SCHEME.match(output))
     writer = pyarrow.csv.CSVWriter if output.endswith(".csv") else pyarrow.parquet.ParquetWriter
     try:
@@ -125,7 +140,7 @@ def write_batches(schema: pa.Schema, batches: Iterable[pa.RecordBatch], output: 
             path.parent.mkdir(parents=True, exist_ok=True)
             with writer(part, schema) as file:
                 for batch in batches:
-                    file.write_batch(batch)
+                    file.write_batch(guarded(batch) if guard and output.endswith(".csv") else batch)
             leave(part, output) if is_remote else part.replace(path)
     except OSError as e:
         raise UserError(f"--output {output}: {e.strerror or e}; name a file in a folder that can be written") from e

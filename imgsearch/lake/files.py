@@ -35,7 +35,7 @@ class Found:
     """Files that were found. ``files``: the columns of ``local_files.LISTING``, and a table's own.
 
     ``name``: the place that was asked for, absolute. ``root``: what paths are told from; ``is_folder``: the input is
-    that folder, whole. ``n_files``: of a listing; ``None`` for a table.
+    that folder, whole. ``n_files``: of a listing; ``None`` for a table. ``notes``: what is to be said of its columns.
     """
 
     name: str
@@ -43,6 +43,7 @@ class Found:
     root: str = ""
     is_folder: bool = False
     n_files: int | None = None
+    notes: tuple[str, ...] = ()
 
 
 def find_files(

@@ -13,6 +13,7 @@ from typing import Any
 from pyspark.sql import SparkSession
 
 from imgsearch.lake.compaction import tidy
+from imgsearch.lake.progress import clear_line
 from imgsearch.lake.store import TableStore
 from imgsearch.tables import FORMAT_VERSION, RUNS
 
@@ -111,6 +112,7 @@ def finish(
 
 def print_summary(summary: RunSummary) -> RunSummary:
     """Print a stage's summary as its own job would."""
+    clear_line()
     print(summary, flush=True)
     for note in summary.notes:
         print(f"  {note}", flush=True)

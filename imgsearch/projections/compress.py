@@ -12,7 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from imgsearch.config import CompressConfig
-from imgsearch.errors import UserError
+from imgsearch.errors import LAUNCHER, UserError
 from imgsearch.lake.batches import Batches, gather, sample_rows
 from imgsearch.lake.mllib import jvm_heap, pca_model
 from imgsearch.lake.runs import RunSummary, Stopwatch, exclusive, finish
@@ -101,7 +101,8 @@ def n_components_for(asked: int | None, dim: int, n_images: int) -> int:
     """How many components to keep. Raises ``UserError`` for a number that cannot be had."""
     if n_images < 2:
         raise UserError(
-            f"there are {n_images} embeddings: a projection needs at least two; ingest and embed more images"
+            f"there are {n_images} embeddings (copies of an image share one): a projection needs at least two; "
+            f"ingest and embed other images, or run `{LAUNCHER} dedup`, which finds copies without one"
         )
     if asked is None:
         return min(DEFAULT_COMPONENTS, dim, n_images - 1)

@@ -77,6 +77,12 @@ def search_groups(
         members.unpersist()
 
 
+def n_without_group(images: DataFrame, column: str) -> int:
+    """Images with no value of ``column`` under any of their paths."""
+    valued = images.groupBy("image_id").agg(F.count(F.col(quoted_part(column))).alias("n"))
+    return valued.where(F.col("n") == 0).count()
+
+
 def rank(found: DataFrame, members: DataFrame, grouping: Grouping, depth: int, size: int) -> DataFrame:
     """``join.search``'s rows → ``SUPPORT``. A query that found fewer than ``depth`` images has seen all there are."""
     floors = found.groupBy("query_row").agg(F.min("score").alias("floor"), F.count("*").alias("n"))

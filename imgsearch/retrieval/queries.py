@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
@@ -164,7 +165,18 @@ def _from_vectors(projection: Projection, config: SearchConfig, table: DataFrame
             f"{int(np.argmax(lost)) + 1:,} by id); leave them out"
         )
     ids = [f"row {i + 1}" if value is None else value for i, value in enumerate(found.column("id").to_pylist())]
+    _refuse_repeats(ids, config.queries)
     return Asked(ids, found.column("path").to_pylist(), unit(vectors), len(ids))
+
+
+def _refuse_repeats(ids: list[str], where: str) -> None:
+    """Two queries of one id could not be told apart in ``matches``."""
+    repeated = [name for name, n in Counter(ids).items() if n > 1]
+    if repeated:
+        raise UserError(
+            f"--queries {where}: {len(repeated):,} ids stand in several rows (first: {repeated[0]!r}); "
+            "give each query an id of its own"
+        )
 
 
 def _matrix(column: pa.ChunkedArray, dim: int, where: str) -> Matrix:

@@ -23,7 +23,7 @@ from imgsearch.projections.projection import Projection
 from imgsearch.projections.spaces import current_projection, gallery_of
 from imgsearch.retrieval.conditions import images_where, known_column
 from imgsearch.retrieval.expanding import expanded
-from imgsearch.retrieval.group_search import Grouping, search_groups
+from imgsearch.retrieval.group_search import Grouping, n_without_group, search_groups
 from imgsearch.retrieval.join import NO_SCORE, visited
 from imgsearch.retrieval.matches import named_groups, named_matches
 from imgsearch.retrieval.probes import RECALL_METRIC
@@ -161,6 +161,8 @@ def _grouped(
     rows = typed(GROUP_MATCHES, named_groups(support, queries, scope.images, grouping.column)).drop("search_id")
     named = warehouse.stage(rows, "group-matches")
     told.details.update(group_by=grouping.column, groups=named.select("group_value").distinct().count())
+    if n_none := n_without_group(scope.images, grouping.column):
+        told.notes.append(f"{n_none:,} images have no {grouping.column} and are in no group")
     if n_cut:
         told.notes.append(f"{n_cut:,} queries were ranked by their 10,000 best images only")
     return named
@@ -169,7 +171,7 @@ def _grouped(
 def _write_output(result: DataFrame, config: SearchConfig, told: Told) -> None:
     if config.output is not None:
         order = [c for c in ("query_path", "query_id", "rank", "image_rank") if c in result.columns]
-        write_batches(*streamed(result.orderBy(*order)), config.output)
+        write_batches(*streamed(result.orderBy(*order)), config.output, config.csv_guard)
         told.details["output"] = config.output
 
 

@@ -14,6 +14,7 @@ from pyspark.sql import SparkSession
 from imgsearch.config import IngestConfig
 from imgsearch.errors import UserError
 from imgsearch.images import ingest
+from imgsearch.images.columns import free_names
 from imgsearch.images.inspection import inspect_one
 from imgsearch.images.sources import read_source
 from imgsearch.lake.store import TableStore
@@ -303,3 +304,50 @@ def test_one_file_at_a_time(tmp_path: Path, draw: Draw) -> None:
     assert (empty[0], empty[6]) == (hashlib.sha256(b"").hexdigest(), "empty")
     refused = look("/dev/zero", None, 5.0, "outside", "a link")
     assert (refused[0], refused[5:]) == (None, (5, "outside", "a link"))
+
+
+def test_names_and_types_that_people_have(spark: SparkSession, tmp_path: Path, draw: Draw) -> None:
+    """Folders and tables with hostile names; types of all kinds; and a second batch with another type of one name."""
+    top = tmp_path / "in"
+    keys = ["v1.2", "label", "Site", "site", "visit date", "visit_date", "cluster_id", "select", "k" * 200, "😀", "a`b"]
+    for i, key in enumerate(keys):
+        draw(top / f"{key}=pump {i}" / f"{i}.png", i)
+    draw(top / "date=2024-01-01%2010%3A00" / "site=__HIVE_DEFAULT_PARTITION__" / "h.png", 90)
+    w = str(tmp_path / "w")
+    said = ingest.run(spark, IngestConfig(input=str(top), warehouse=w))
+    assert (said.rows_in, said.rows_out) == (12, 12)
+    assert any("'label' is meta_label" in note and "'v1.2' is v1_2" in note for note in said.notes)
+    warehouse = TableStore.open(spark, w)
+    images = {Path(path).name: row for path, row in rows(warehouse, IMAGES).items()}
+    columns = free_names(sorted(keys), taken=["folder"])
+    assert {key: images[f"{i}.png"][columns[key]] for i, key in enumerate(keys)} == {
+        key: f"pump {i}" for i, key in enumerate(keys)
+    }
+    assert (images["h.png"]["date"], images["h.png"]["site_2"], images["h.png"]["Site"]) == (
+        "2024-01-01 10:00", None, None,
+    )  # fmt: skip
+
+    table = str(tmp_path / "table")
+    picture = draw(tmp_path / "x.png", 95).read_bytes()
+    spark.createDataFrame([("k", picture, 5)], "path string, content binary, v1_2 int").selectExpr(
+        "*", "date '2024-01-01' AS day", "timestamp '2024-01-01' AS moment", "timestamp_ntz '2024-01-01' AS ntz",
+        "1.50BD AS price", "named_struct('a', array(1)) AS nested", "map('k', 1) AS tags", "X'00' AS raw",
+        "true AS ok", "CAST(NULL AS INT) AS nothing", "1.5F AS score", *[f"{i} AS c{i}" for i in range(300)],
+    ).write.format("delta").save(table)  # fmt: skip
+    said = ingest.run(spark, IngestConfig(input=table, warehouse=w))
+    assert said.rows_out == 1
+    assert any("columns left out: 'raw' (binary)" in note for note in said.notes)
+    row = rows(warehouse, IMAGES)["k"]
+    assert (row["v1_2"], str(row["price"]), row["nested"]["a"], row["tags"], row["ok"]) == (
+        "5", "1.50", [1], {"k": 1}, True,
+    )  # fmt: skip
+    assert (row["day"].year, row["moment"].year, row["ntz"].year, row["meta_score"], row["c299"]) == (
+        2024, 2024, 2024, 1.5, 299,
+    )  # fmt: skip
+    before = warehouse.version(IMAGES)
+    text = [("k2", picture, "7"), ("k3", picture, "A0")]
+    frame = spark.createDataFrame(text, "path string, content binary, c0 string")
+    frame.write.format("delta").save(table + "2")
+    with pytest.raises(UserError, match="column 'c0' is string here and int in the warehouse, where 'A0' has no place"):
+        ingest.run(spark, IngestConfig(input=table + "2", warehouse=w))
+    assert warehouse.version(IMAGES) == before

@@ -30,7 +30,7 @@ def launch(
     folder: Path, *options: object, launcher: list[str] | None = None, environ: Mapping[str, str] | None = None
 ) -> Arrived:
     """Run ``drop`` on an empty warehouse: a mistake that only a session can tell."""
-    (folder / "warehouse").mkdir(exist_ok=True)
+    (folder / "warehouse" / "images" / "_delta_log").mkdir(parents=True, exist_ok=True)
     log = folder / "events"
     log.mkdir()
     events = {

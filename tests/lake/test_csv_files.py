@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 
 from imgsearch.errors import UserError
-from imgsearch.lake.csv_files import read_csv
+from imgsearch.lake.csv_files import read_csv, write_batches
 
 ROWS = [{"path": "a, b;c.jpg", "label": "Pümpe"}, {"path": "d.jpg", "label": ""}]
 WRITTEN = {
@@ -49,3 +52,17 @@ def test_or_one_line_that_says_why(tmp_path: Path, content: bytes, said: str) ->
         read_csv(str(tmp_path / "x.csv"), "labels", ["path", "label"])
     assert said in str(caught.value)
     assert str(caught.value).startswith(f"--labels {tmp_path}/x.csv")
+
+
+def test_no_cell_begins_a_formula(tmp_path: Path) -> None:
+    texts = ["=HYPERLINK(1)", "+1", "-1", "@x", "\tx", "a=b", "", None, "'=x"]
+    table = pa.table({"path": texts, "score": [-1.0] * len(texts)})
+    for guard, written in ((True, ["'=HYPERLINK(1)", "'+1", "'-1", "'@x", "'\tx", *texts[5:]]), (False, texts)):
+        out = str(tmp_path / "x.csv")
+        write_batches(table.schema, table.to_batches(), out, guard)
+        with open(out, newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert [row["path"] for row in rows] == [text or "" for text in written]
+        assert {row["score"] for row in rows} == {"-1"}
+    write_batches(table.schema, table.to_batches(), str(tmp_path / "x.parquet"))
+    assert pyarrow.parquet.read_table(tmp_path / "x.parquet").column("path").to_pylist() == texts

@@ -166,7 +166,7 @@ def test_a_driver_too_small_for_mllib_is_told_before_it_dies(spark: SparkSession
     [
         (25, 100, "--n-components 25: the encoder gives 24 dimensions; ask for 24 or fewer"),
         (20, 10, "--n-components 20: there are 10 images; ask for 10 or fewer"),
-        (None, 1, "there are 1 embeddings: a projection needs at least two"),
+        (None, 1, "there are 1 embeddings .copies of an image share one.: a projection needs at least two"),
     ],
 )
 def test_numbers_of_components_that_cannot_be_had(asked: int | None, n_images: int, message: str) -> None:

@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 
 from imgsearch.errors import UserError
 from imgsearch.retrieval.conditions import _check_analysed, images_where, known_column
+from imgsearch.retrieval.group_search import n_without_group
 from imgsearch.retrieval.pure_expressions import (
     ANALYSED,
     FUNCTIONS,
@@ -151,6 +152,12 @@ def test_group_by_is_a_column(images: DataFrame) -> None:
     for name in ("sit", "lower(site)", "site`", "images.site", "_metadata.file_path", "meta.a", ""):
         with pytest.raises(UserError, match=r"--group-by .*: the images have no column"):
             known_column(images, "group_by", name)
+
+
+def test_images_in_no_group_are_counted(spark: SparkSession) -> None:
+    rows = [("1", "A"), ("1", None), ("2", None), ("2", None), ("3", None), ("4", "")]
+    images = spark.createDataFrame(rows, "image_id string, `my ``column` string").coalesce(1)
+    assert n_without_group(images, "my `column") == 2
 
 
 def test_what_is_on_no_list_is_named() -> None:

@@ -308,7 +308,9 @@ def test_vectors_of_another_kind_are_refused(spark, made, tmp_path):
     other = pa.table({"projection_id": ["other"], "vector": pack(np.ones((1, DIM), np.float32))})
     nothing = pa.table({"vector": pack(np.zeros((1, DIM), np.float32))})
     numbers = pa.table({"vector": pa.array([[1.0] * 3], pa.list_(pa.float32()))})
+    twice = pa.table({"query_id": ["a", "b", "a"], "vector": pack(np.eye(3, DIM, dtype=np.float32))})
     for name, table, message in (
+        ("twice", twice, "1 ids stand in several rows .first: 'a'.; give each query an id of its own"),
         ("short", short, "60 bytes where each should have 64"),
         ("other", other, "vectors of projection other"),
         ("nothing", nothing, "zero or not finite"),
