@@ -60,9 +60,12 @@ def run(spark: SparkSession, config: EmbedConfig) -> RunSummary:
             counts = counts.plus(_embed_new(work, n_new, config.slice_images))
             counts = _embed_elsewhere(work, counts)
         graph.unpersist()
+    n_again = to_retry(warehouse, encoder.encoder_id).count() if counts.bad else 0
+    notes = (f"{n_again:,} refused images will be tried again by the next run (see 'quarantine')",) if n_again else ()
     return finish(
-        warehouse, "embed", watch, rows_in=sum(counts), rows_out=counts.good, quarantined=counts.bad, details=details
-    )
+        warehouse, "embed", watch, rows_in=sum(counts), rows_out=counts.good, quarantined=counts.bad, details=details,
+        notes=notes,
+    )  # fmt: skip
 
 
 def _embed_new(work: Work, n_images: int, slice_images: int) -> Counts:

@@ -250,10 +250,27 @@ class TableStore:
         local = local_path(self.spark, f"{self.folder()}/{LEASES}")
         lock = None if local is None else local / f"{spec.name}.lock"
         with _user_columns(spec), self._about(spec):
+            self._refuse_foreign(spec)
             version = commit(self.spark, spec.name, lock, write)
         self._known.add(spec.name)
         if version is not None:
             self.versions_written[spec.name] = version
+
+    def _refuse_foreign(self, spec: TableSpec) -> None:
+        """A table of one of our names that is not ours (in a schema that others use too) is never written to.
+
+        Ours has most of the columns that may not be null; an older one may lack some.
+        """
+        if spec.name in self.versions_written or spec.name in self.versions_read or not self._is_there(spec):
+            return
+        present = {name.lower() for name in self.spark.table(self.name(spec)).columns}
+        needed = [f.name for f in struct(spec.schema) if not f.nullable]
+        missing = [name for name in needed if name not in present]
+        if 2 * len(missing) > len(needed):
+            raise UserError(
+                f"--warehouse {self.location}: its table '{spec.name}' is not imgsearch's (no column "
+                f"{', '.join(missing)}); give a schema or folder of its own"
+            )
 
     @contextmanager
     def _about(self, spec: TableSpec) -> Iterator[None]:

@@ -183,6 +183,7 @@ def test_half_a_file_and_a_lost_copy(spark: SparkSession, tmp_path: Path, draw: 
     config = EmbedConfig(warehouse=w, encoder=tiny)
     first = embed.run(spark, config)
     assert (first.rows_in, first.rows_out, first.quarantined) == (4, 2, 2)
+    assert first.notes == ("2 refused images will be tried again by the next run (see 'quarantine')",)
     warehouse = TableStore.open(spark, w)
     refused = {Path(r["path"]).name: r["reason"] for r in warehouse.read(QUARANTINE).collect()}
     assert {name: refused[name] for name in ("1.png", "2.png")} == {"1.png": "changed", "2.png": "changed"}

@@ -143,6 +143,17 @@ def test_missing_things_are_named_with_the_next_step(
         warehouse.read(IMAGE_LABELS)
 
 
+def test_a_table_of_another_program_is_not_written_over(spark: SparkSession, warehouse: TableStore) -> None:
+    theirs = spark.createDataFrame([(1, "a")], "id int, name string")
+    theirs.write.format("delta").save(f"{warehouse.location}/metrics")
+    rows = spark.createDataFrame([("a", 1, 0.5)], "metric string, k int, value double")
+    for write in (warehouse.replace, warehouse.append, warehouse.insert_new, warehouse.merge):
+        with pytest.raises(UserError, match=r"its table 'metrics' is not imgsearch's \(no column metric"):
+            write(METRICS, rows)
+    held = spark.read.format("delta").load(f"{warehouse.location}/metrics")
+    assert [tuple(row) for row in held.collect()] == [(1, "a")]
+
+
 def test_a_warehouse_in_a_catalog(spark: SparkSession) -> None:
     location = "spark_catalog.photos"
     with pytest.raises(UserError, match=r"no such schema; run `./spark-submit.sh ingest`"):
