@@ -21,6 +21,8 @@ from imgsearch.tables import (
     VECTORS,
 )
 
+_NOT_HELD = re.compile(r"(?:^|[<:,])(?:udt|interval|void|variant|geometry|geography)\b(?!:)")
+_AS_TEXT = re.compile(r"(^|[<:,])(?:timestamp_ntz|time\(\d\)|string collate \w+)")
 MAX_LENGTH = 100
 MAX_SAID = 10  # columns that a note names
 _JOINED = (IMAGES, EMBEDDINGS, VECTORS, MEMBERS, IMAGE_LABELS, MATCHES, GROUP_MATCHES, DUPLICATES, QUARANTINE)
@@ -50,6 +52,20 @@ def free_names(names: Iterable[str], taken: Iterable[str] = ()) -> dict[str, str
         used.add(free.casefold())
         result[name] = free
     return result
+
+
+def carried_kind(kind: str) -> str | None:
+    """The type in which a carried column is kept; ``None`` for one that no table of ours holds.
+
+    Times without a zone, times of day and text with a collation would make the table unreadable for readers that know
+    Delta's first protocol only: they become plain text, also inside of structs, arrays and maps.
+
+    >>> carried_kind("struct<a:timestamp_ntz,b:int>"), carried_kind("array<variant>"), carried_kind("binary")
+    ('struct<a:string,b:int>', None, None)
+    """
+    if kind == "binary" or _NOT_HELD.search(kind):
+        return None
+    return _AS_TEXT.sub(r"\1string", kind)
 
 
 def column_notes(names: Mapping[str, str], left_out: Mapping[str, str] | None = None) -> tuple[str, ...]:

@@ -13,18 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pyspark.sql import DataFrame, SparkSession, Window
+from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from imgsearch.errors import UserError
-from imgsearch.images.columns import RESERVED, column_notes, free_names
+from imgsearch.images.columns import RESERVED, carried_kind, column_notes, free_names
 from imgsearch.lake.files import STATUS_COLUMNS, Found, local_path, with_status
 from imgsearch.lake.identifiers import quoted_part
 from imgsearch.lake.local_files import OUTSIDE
 from imgsearch.lake.session import n_slots
 from imgsearch.places import CATALOG_NAME, SCHEME, absolute
 
-LEFT_OUT = ("udt", "interval", "void", "variant", "binary")  # kinds of columns that no Delta table of ours holds
 NO_PATH = "no_path"
 PLACE = "path string, reason string"
 
@@ -122,8 +121,13 @@ def carry_columns(table: DataFrame) -> tuple[DataFrame, tuple[str, ...]]:
     """``content`` and ``path`` as the table has them, and its other columns under names that are free; what to say."""
     ours = {c.lower(): c for c in table.columns if c.lower() in ("content", "path")}
     kinds = {c: kind for c, kind in table.dtypes if c not in ours.values()}
-    left_out = {c: kind for c, kind in kinds.items() if kind.startswith(LEFT_OUT)}
+    left_out = {c: kind for c, kind in kinds.items() if carried_kind(kind) is None}
     others = free_names(c for c in kinds if c not in left_out)
     named = [F.col(quoted_part(c)).alias(name) for name, c in ours.items()]
-    rows = table.select(*named, *(F.col(quoted_part(c)).alias(name) for c, name in others.items()))
-    return rows, column_notes(others, left_out)
+    carried = [_carried(c, kinds[c]).alias(name) for c, name in others.items()]
+    return table.select(*named, *carried), column_notes(others, left_out)
+
+
+def _carried(column: str, kind: str) -> Column:
+    value, text = F.col(quoted_part(column)), carried_kind(kind)
+    return value if text is None or text == kind else value.cast(text)

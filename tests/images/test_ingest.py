@@ -341,8 +341,8 @@ def test_names_and_types_that_people_have(spark: SparkSession, tmp_path: Path, d
     assert (row["v1_2"], str(row["price"]), row["nested"]["a"], row["tags"], row["ok"]) == (
         "5", "1.50", [1], {"k": 1}, True,
     )  # fmt: skip
-    assert (row["day"].year, row["moment"].year, row["ntz"].year, row["meta_score"], row["c299"]) == (
-        2024, 2024, 2024, 1.5, 299,
+    assert (row["day"].year, row["moment"].year, row["ntz"][:4], row["meta_score"], row["c299"]) == (
+        2024, 2024, "2024", 1.5, 299,
     )  # fmt: skip
     before = warehouse.version(IMAGES)
     text = [("k2", picture, "7"), ("k3", picture, "A0")]
