@@ -85,7 +85,7 @@ class Warehouse:
         return self._run(ClusterConfig, cluster.run, settings)
 
     def label(self, **settings: Any) -> DataFrame:
-        """Propagate the names in the CSV file ``labels``; returns ``image_labels``."""
+        """Propagate the names in the table ``labels``, and in a CSV file; returns ``image_labels``."""
         self._run(LabelConfig, label.run, settings)
         return self.table(IMAGE_LABELS.name)
 

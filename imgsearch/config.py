@@ -122,8 +122,11 @@ class LabelConfig:
 
     about: ClassVar[str] = "spread names given to clusters or single images to all images, with a confidence"
     warehouse: str = option(WAREHOUSE_HELP, metavar="W")
-    labels: str = option(
-        "CSV with 'label' and one of 'cluster_id', 'path', 'image_id' (or several)", metavar="FILE.csv"
+    labels: str | None = option(
+        "add the names of this CSV first: 'label' and one of 'cluster_id', 'path', 'image_id' or several (default: "
+        "only what stands in the table 'labels', as from `review`)",
+        None,
+        "FILE.csv",
     )
     min_confidence: float = option("abstain below this share of the vote", 0.5)
     encoder: str | None = option("encoder_id or name, where the warehouse holds several (default: the latest)", None)

@@ -37,7 +37,7 @@ HEIGHTS = (
 #: Proofs by whole chains of real processes: minutes each, so a target of their own (`make test-slow`).
 SLOW = {
     "test_two_writers.py", "test_stopped_runs.py", "test_lost_processes.py", "test_old_warehouse.py",
-    "test_two_encoders.py", "test_wheel.py",
+    "test_two_encoders.py", "test_wheel.py", "test_browser.py",
 }  # fmt: skip
 
 settings.register_profile("imgsearch", deadline=None, derandomize=bool(os.environ.get("CI")))

@@ -40,7 +40,7 @@ WITH_SPARK = {
     "clusters": "cluster blocks rounds store layout drift_table numbers metadata thresholds",
     "retrieval": "search queries conditions join matches recall group_search searches expanding id_keys frames",
     "duplicates": "dedup near grouping",
-    "labels": "label evaluate calibrate image_names names spreading agreement retrieval_quality",
+    "labels": "label decided imports evaluate calibrate image_names names spreading agreement retrieval_quality",
     "report": "export star_schema thumbnail_rows match_grid",
     "upkeep": "drop status",
 }

@@ -16,10 +16,14 @@ COLUMNS = ("cluster_id", "image_id", "path")
 
 
 class Names(NamedTuple):
-    """``of_cluster``: name of each cluster that has one; ``of_image``: ``image_id`` and ``label``, a row an image."""
+    """``of_cluster``: name of each cluster that has one; ``of_image``: ``image_id`` and ``label``, a row an image.
+
+    ``without``: ``image_id`` of images that were taken out of their cluster and have no name; ``None`` for none.
+    """
 
     of_cluster: dict[int, str]
     of_image: DataFrame
+    without: DataFrame | None = None
 
 
 def read_names(warehouse: TableStore, rows: DataFrame, file: str, clusters: list[int]) -> Names:

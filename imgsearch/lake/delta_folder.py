@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +63,7 @@ class DeltaFolder:
     """The tables under ``location``, an absolute path or a URI."""
 
     location: str
+    _open: dict[str, DeltaTable] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def open(cls, location: str) -> DeltaFolder:
@@ -81,7 +82,7 @@ class DeltaFolder:
         """Whether the table has been written."""
         from deltalake import DeltaTable
 
-        return DeltaTable.is_deltatable(self._uri(spec))
+        return spec.name in self._open or DeltaTable.is_deltatable(self._uri(spec))
 
     def version(self, spec: TableSpec) -> int:
         """The table's Delta version; -1 where it has not been written."""
@@ -135,8 +136,8 @@ class DeltaFolder:
             with turn(self._lock(spec), spec.name):
                 self._table(spec).optimize.compact()
 
-    def append(self, spec: TableSpec, rows: list[dict[str, Any]]) -> int:
-        """Add rows whose keys no other writer can make; the version that they became.
+    def append(self, spec: TableSpec, rows: list[dict[str, Any]]) -> None:
+        """Add rows whose keys no other writer can make. They are in the table when this returns.
 
         Raises ``UserError`` where other writers were faster ``ATTEMPTS`` times.
         """
@@ -147,16 +148,25 @@ class DeltaFolder:
         for attempt in range(ATTEMPTS):
             try:
                 with turn(self._lock(spec), spec.name):
-                    write_deltalake(self._uri(spec), table, mode="append", name=spec.name, schema_mode="merge")
-                    return self.version(spec)
+                    # A handle that lacks others' commits is good enough: delta-rs finds the next free version.
+                    where = self._open.get(spec.name, self._uri(spec))
+                    write_deltalake(where, table, mode="append", name=spec.name, schema_mode="merge")
+                if spec.name not in self._open:
+                    self._table(spec)
+                return
             except (CommitFailedError, TableNotFoundError, FileExistsError):
                 time.sleep(random.uniform(0.1, 0.3) * min(2**attempt, 20))
         raise UserError(f"table '{spec.name}': other writers changed it {ATTEMPTS} times meanwhile; try again")
 
     def _table(self, spec: TableSpec) -> DeltaTable:
+        """Delta's handle, up to date; it is kept, so that only new commits have to be read."""
         from deltalake import DeltaTable
 
-        return DeltaTable(self._uri(spec))
+        if spec.name in self._open:
+            self._open[spec.name].update_incremental()
+        else:
+            self._open[spec.name] = DeltaTable(self._uri(spec))
+        return self._open[spec.name]
 
     def _uri(self, spec: TableSpec) -> str:
         return f"{self.location}/{spec.name}"

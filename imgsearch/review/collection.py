@@ -96,6 +96,12 @@ class Collection:
         """When each image was taken, as text that sorts by time."""
         return self._texts(self.date_column)
 
+    @cached_property
+    def facets(self) -> list[str]:
+        """The carried columns that tell images apart: more than one value, and fewer than there are images."""
+        n = len(self.image_ids)
+        return [c for c in carried_columns(self.images) if 1 < pc.count_distinct(self.images[c]).as_py() < max(n, 3)]
+
     def image_id(self, row: int) -> str:
         """The id of an image."""
         return str(self.image_ids[row])

@@ -74,9 +74,9 @@ def matches(answers: Answers, found: Found) -> Json:
 def _facets(answers: Answers, rows: list[int]) -> list[Json]:
     images = answers.collection.images.take(pa.array(rows, pa.int64()))
     facets = []
-    for column in carried_columns(images):
+    for column in answers.collection.facets:
         counts = Counter(_text(value) for value in images[column].to_pylist() if value is not None)
-        if 0 < len(counts) < max(len(rows), 2):
+        if 0 < len(counts) < max(len(rows), 2):  # not another value for each
             values = [{"value": value, "n": n} for value, n in counts.most_common(FACET_VALUES)]
             facets.append({"column": column, "values": values, "more": max(0, len(counts) - FACET_VALUES)})
     return facets

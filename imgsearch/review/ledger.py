@@ -58,7 +58,7 @@ class Ledger:
             now = datetime.now(UTC)
             decision = Decision(uuid.uuid4().hex, now if last is None else max(now, last), who, kind, action, **values)
             self._warehouse.append(LABELS, [decision._asdict() | {"image_ids": list(decision.image_ids)}])
-            self._read()
+            self._take_in([decision])
             return decision
 
     def undo(self, who: str, label_id: str | None = None) -> Decision | None:
@@ -83,7 +83,9 @@ class Ledger:
     def _read(self) -> None:
         rows = self._warehouse.read_new(LABELS, self._files).to_pylist()
         self._polled = time.monotonic()
-        new = [Decision.of_row(row) for row in rows if row["label_id"] not in self._decisions]
+        self._take_in([Decision.of_row(row) for row in rows if row["label_id"] not in self._decisions])
+
+    def _take_in(self, new: list[Decision]) -> None:
         if new:
             moved = anchored(new, self._cluster_of, self._projection_id)
             self._decisions |= {d.label_id: d for d in moved}

@@ -21,7 +21,8 @@ STEPS = (
     ("embeddings", "embed", "no image was embedded"),
     ("vectors", "compress", "there are no vectors yet"),
     ("clusters", "cluster", "there are no clusters yet"),
-    ("image_labels", "label --labels names.csv", "nothing was named yet"),
+    ("labels", "review", "nothing was named yet"),
+    ("image_labels", "label", "the names were not spread yet"),
 )
 
 

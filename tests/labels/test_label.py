@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +16,9 @@ from imgsearch.config import LabelConfig
 from imgsearch.errors import UserError
 from imgsearch.labels import label, spreading
 from imgsearch.labels.votes import ORIGINS, Named, spread
+from imgsearch.lake.delta_folder import DeltaFolder
 from imgsearch.lake.store import TableStore
-from imgsearch.tables import IMAGE_LABELS
+from imgsearch.tables import IMAGE_LABELS, LABELS
 
 N, N_CLUSTERS, N_NAMED = 240, 8, 60
 
@@ -23,6 +27,12 @@ N, N_CLUSTERS, N_NAMED = 240, 8, 60
 def made(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Made:
     vectors, clusters, centroids = clustered(N, N_CLUSTERS, spread=0.4)
     return make(spark, tmp_path_factory.mktemp("label") / "w", vectors, clusters, centroids)
+
+
+@pytest.fixture(autouse=True)
+def nothing_named(made: Made) -> None:
+    """Each test begins without names."""
+    shutil.rmtree(Path(made.location, LABELS.name), ignore_errors=True)
 
 
 def expected(made: Made, names: dict[int, str], of_cluster: dict[int, str]) -> dict[str, tuple[str | None, str, float]]:
@@ -97,3 +107,61 @@ def test_the_first_bad_line_is_named(spark: SparkSession, made: Made, tmp_path: 
     (tmp_path / "names.csv").write_text(text)
     with pytest.raises(UserError, match=said):
         label.run(spark, LabelConfig(warehouse=made.location, labels=str(tmp_path / "names.csv")))
+
+
+def decide(made: Made, decisions: list[dict[str, Any]]) -> None:
+    """As the review page does it: by delta-rs, a second apart."""
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    for n, values in enumerate(decisions):
+        row = {"label_id": str(n), "made_at": start + timedelta(seconds=n), "made_by": "ann", "kind": "cluster"}
+        DeltaFolder.open(made.location).append(LABELS, [row | values])
+
+
+def labelled(spark: SparkSession, made: Made) -> dict[str, tuple[str | None, str]]:
+    rows = TableStore.open(spark, made.location).read(IMAGE_LABELS).collect()
+    return {row["image_id"]: (row["label"], row["origin"]) for row in rows}
+
+
+def test_what_the_page_decided_is_spread(spark: SparkSession, made: Made) -> None:
+    """Names, undos, parts and images that were dropped, in a table that delta-rs made; and no CSV."""
+    with pytest.raises(UserError, match=r"nothing in .* has a name yet; name clusters on the page"):
+        label.run(spark, LabelConfig(warehouse=made.location))
+    of = {c: [i for i, k in zip(made.ids, made.clusters, strict=True) if k == c] for c in (0, 3, 6)}
+    medoid, outside = of[6][0], "0" * 64
+    decide(made, [
+        {"action": "name", "cluster_id": 0, "label": "pump"},
+        {"action": "name", "cluster_id": 3, "label": "wrong"},
+        {"action": "undo", "undoes": "1", "cluster_id": 3},
+        {"kind": "part", "action": "split", "cluster_id": 0, "image_ids": of[0][:2], "label": "rust"},
+        {"kind": "image", "action": "drop", "image_ids": [of[0][2]]},
+        {"action": "same_as", "cluster_id": 9, "other_cluster_id": 0},
+        {"kind": "image", "action": "name", "image_ids": [of[3][0], outside], "label": "valve"},
+        {"kind": "image", "action": "drop", "image_ids": [of[3][0]]},
+        {"kind": "image", "action": "undo", "undoes": "7"},
+        {"action": "name", "cluster_id": 77, "label": "motor", "projection_id": "an older one", "medoid_id": medoid},
+    ])  # fmt: skip
+    summary = label.run(spark, LabelConfig(warehouse=made.location, min_confidence=0.1))
+    got = labelled(spark, made)
+    assert [got[i] for i in of[0][:3]] == [("rust", "person"), ("rust", "person"), (None, "none")]
+    assert got[of[3][0]] == ("valve", "person")
+    assert {got[i][0] for i in of[6]} == {"motor"}
+    assert summary.details["names"] == "4"
+    shared = {got[i] for i, k in zip(made.ids, made.clusters, strict=True) if k == 9}
+    assert shared == {("pump", "cluster")}
+
+
+def test_a_csv_adds_and_says_nothing_twice(spark: SparkSession, made: Made, tmp_path: Path) -> None:
+    def imported(text: str) -> int:
+        (tmp_path / "names.csv").write_text(text)
+        label.run(spark, LabelConfig(warehouse=made.location, labels=str(tmp_path / "names.csv")))
+        return len(DeltaFolder.open(made.location).read(LABELS))
+
+    first = f"cluster_id,image_id,label\n0,,pump\n,{made.ids[0]},valve\n,{made.ids[1]},valve\n"
+    assert imported(first) == 3
+    assert imported(first) == 3
+    assert imported(f"cluster_id,image_id,label\n3,,motor\n,{made.ids[0]},pipe\n") == 5
+    rows = {tuple(row["image_ids"]): row for row in DeltaFolder.open(made.location).read(LABELS).to_pylist()}
+    assert rows[(made.ids[1],)]["kind"] == "image"
+    got = labelled(spark, made)
+    assert [got[i] for i in made.ids[:2]] == [("pipe", "person"), ("valve", "person")]
+    assert {"pump", "motor"} <= {name for name, _ in got.values()}

@@ -82,8 +82,14 @@ function App() {
     return () => removeEventListener("keydown", keys);
   }, []);
 
-  if (!summary) return html`${note ? html`<p class="message error" role="alert">${note.text}</p>` : html`<p class="loading">Loading …</p>`}`;
-  const number = at.id !== undefined && /^-?\d+$/.test(at.id) ? Number(at.id) : summary.first;
+  // A queue without a number is the first cluster now, and stays there when news arrive.
+  const nowhere = at.view === "queue" && at.id === undefined && summary && summary.first !== null;
+  useEffect(() => {
+    if (nowhere) { history.replaceState(null, "", `#/queue/${summary.first}`); setAt(route()); }
+  }, [nowhere]);
+
+  if (!summary || nowhere) return html`${note ? html`<p class="message error" role="alert">${note.text}</p>` : html`<p class="loading">Loading …</p>`}`;
+  const number = at.id !== undefined && /^-?\d+$/.test(at.id) ? Number(at.id) : null;
   const shared = { summary, act, edition, go, undo, redo };
   const views = {
     queue: () => html`<${Queue} id=${number} ...${shared} />`,

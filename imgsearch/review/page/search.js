@@ -29,7 +29,7 @@ export function SearchPage() {
   return html`<div class="search" onDragOver=${(e) => e.preventDefault()} onDrop=${dropped}>
     <section class="query">
       <h1>Where have we seen this before?</h1>
-      <p class="hint">Drop a picture here, paste one, or <button onClick=${() => input.current.click()}>choose a file</button></p>
+      <p class=${state.url ? "hint" : "dropzone"}>Drop a picture here, paste one, or <button onClick=${() => input.current.click()}>choose a file</button></p>
       <input ref=${input} class="hidden" type="file" accept="image/*" aria-label="picture to search for" onChange=${(e) => search(e.target.files[0])} />
       ${state.url && html`<${Boxed} url=${state.url} box=${state.box} onBox=${(box) => search(state.file, box)} />
         <p class="hint">${state.box ? html`Only the box is searched for. <button onClick=${() => search(state.file)}>the whole picture</button>` : "Draw a box to search for a part of it."}</p>`}
