@@ -34,9 +34,10 @@ from pyspark.sql import functions as F  # noqa: E402
 from sklearn.cluster import KMeans as SklearnKMeans  # noqa: E402
 
 from imgsearch.clusters import kmeans  # noqa: E402
-from imgsearch.clusters.blocks import in_blocks, read_sample, sampled_share  # noqa: E402
+from imgsearch.clusters.blocks import in_blocks, read_sample  # noqa: E402
 from imgsearch.clusters.cluster import PER_CLUSTER, SAMPLE  # noqa: E402
 from imgsearch.clusters.rounds import fit, row_lists  # noqa: E402
+from imgsearch.lake.batches import sampled_share  # noqa: E402
 from imgsearch.lake.session import build_session  # noqa: E402
 from imgsearch.vectors import Matrix, pack, unit  # noqa: E402
 
@@ -90,7 +91,7 @@ def cost(rows: Matrix, centroids: Matrix) -> float:
 def ours(spark: SparkSession, path: str, case: Case) -> Matrix:
     vectors = spark.read.parquet(path)
     total = vectors.count()
-    share = sampled_share(max(SAMPLE, PER_CLUSTER * case.n_clusters), total, SEED)
+    share = sampled_share("image_id", max(SAMPLE, PER_CLUSTER * case.n_clusters), total, SEED)
     blocks = in_blocks(vectors, case.dim, share).persist()
     sample = read_sample(blocks, case.dim).vectors
     found = fit(blocks, sample, case.n_clusters, max_iterations=ROUNDS, seed=SEED)

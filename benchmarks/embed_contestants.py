@@ -43,16 +43,16 @@ def spark_udf(cores: int) -> Run:
     """
     from pyspark.sql import functions as F
 
-    from imgsearch.encoders.slices import n_tasks
+    from imgsearch.encoders.slices import TASK_IMAGES
     from imgsearch.encoders.udf import broadcast_graph, embed
-    from imgsearch.lake.session import build_session
+    from imgsearch.lake.session import build_session, n_tasks
 
     spark = build_session("benchmark", spark__master=f"local[{cores}]", spark__driver__memory="1g")
     graphs: dict[str, Any] = {}
 
     def embed_to_nowhere(paths: list[str], encoder: Encoder, graph: Any) -> None:
         frame = spark.createDataFrame(pd.DataFrame({"path": paths})).withColumn("content", F.lit(None).cast("binary"))
-        done = embed(frame.repartition(n_tasks(spark, len(paths))), encoder, graph)
+        done = embed(frame.repartition(n_tasks(spark, len(paths), TASK_IMAGES)), encoder, graph)
         done.write.format("noop").mode("overwrite").save()
 
     def run(folder: Path, name: str, share: int) -> dict[str, float]:

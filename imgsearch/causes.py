@@ -27,7 +27,7 @@ def _mistake(pattern: str, sentence: str) -> Cause:
     return Cause(re.compile(pattern), sentence, True)
 
 
-def _fault(pattern: str, sentence: str, of_a_table: bool = False) -> Cause:
+def _fault(pattern: str, sentence: str, *, of_a_table: bool = False) -> Cause:
     return Cause(re.compile(pattern), sentence, of_a_table=of_a_table)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numba
 from llvmlite import binding
@@ -18,10 +18,10 @@ from numba import config
 from numba.core.caching import InTreeCacheLocator
 
 LOCATORS = "CACHE_LOCATOR_CLASSES"  # where numba keeps machine code: classes asked in turn, by name
-F = TypeVar("F", bound=Callable[..., Any])
+Kernel = Callable[..., Any]  # what numba makes of it takes any arguments: it is typed by those it gets
 
 
-def compiled(function: F) -> F:
+def compiled(function: Kernel) -> Kernel:
     """``function`` compiled for this CPU at its first call, without the interpreter lock and on one thread.
 
     The machine code is cached: under ``NUMBA_CACHE_DIR``, beside the source, or in one folder of this machine (see
@@ -30,21 +30,21 @@ def compiled(function: F) -> F:
     return _compile(function)
 
 
-def compiled_sums(function: F) -> F:
+def compiled_sums(function: Kernel) -> Kernel:
     """As ``compiled``, and sums may be taken in any order: for bounds that are rounded up, never for scores."""
     return _compile(function, fastmath={"reassoc", "contract", "nsz"})
 
 
-def _compile(function: F, **options: Any) -> F:
+def _compile(function: Kernel, **options: Any) -> Kernel:
     before: str = getattr(config, LOCATORS)
     settings = vars(config)  # numba's settings are made when it is imported: mypy knows none of them
     settings[LOCATORS] = before or f"UserProvidedCacheLocator,{__name__}.{KernelCache.__name__}"
     try:
-        kept = numba.njit(cache=True, nogil=True, **options)(function)
-        folder = kept.stats.cache_path  # numba finds out too late, when it has compiled and wants to write
+        dispatcher = numba.njit(cache=True, nogil=True, **options)(function)
+        folder = dispatcher.stats.cache_path  # numba finds out too late, when it has compiled and wants to write
         os.makedirs(folder, exist_ok=True)
         if os.access(folder, os.W_OK):
-            return kept
+            return dispatcher
     except (RuntimeError, OSError):  # no place at all, or one that cannot be made
         pass
     finally:
@@ -61,7 +61,7 @@ class KernelCache(InTreeCacheLocator):
     """
 
     def __init__(self, py_func: Any, py_file: str) -> None:
-        super().__init__(py_func, py_file)
+        super().__init__(py_func, py_file)  # type: ignore[no-untyped-call]
         self._source = source_of(py_func.__module__, py_file)  # of its folder: a kernel calls others of the same
         beside = Path(self._cache_path)
         if not (os.path.isfile(py_file) and _is_writable(beside)):
@@ -69,10 +69,12 @@ class KernelCache(InTreeCacheLocator):
             _copy_missing(beside, Path(self._cache_path), Path(py_file).stem)
 
     def get_source_stamp(self) -> bytes:
+        """What the machine code is of: another stamp, and it is compiled again."""
         return hashlib.sha256(self._source).digest()
 
     @classmethod
     def from_function(cls, py_func: Any, py_file: str) -> KernelCache | None:
+        """The cache of a function; ``None`` where there is no place for one."""
         try:
             return cls(py_func, py_file)
         except (ImportError, OSError):
@@ -137,7 +139,7 @@ def _copy_missing(source: Path, target: Path, module: str) -> None:
 
 def cpu_features() -> frozenset[str]:
     """LLVM's names of what the code compiled here may use: this CPU's, or what ``NUMBA_CPU_FEATURES`` says."""
-    name, told = getattr(config, "CPU_NAME", None), getattr(config, "CPU_FEATURES", None)
-    if name is None and told is None:
+    name, listed = getattr(config, "CPU_NAME", None), getattr(config, "CPU_FEATURES", None)
+    if name is None and listed is None:
         return frozenset(feature for feature, has in binding.get_host_cpu_features().items() if has)
-    return frozenset(feature[1:] for feature in (told or "").split(",") if feature.startswith("+"))
+    return frozenset(feature[1:] for feature in (listed or "").split(",") if feature.startswith("+"))

@@ -25,10 +25,10 @@ class UserError(Exception):
         return cls(f"{flag} {value}: {problem}")
 
     @classmethod
-    def unknown(cls, what: str, value: str, known: Iterable[str]) -> UserError:
+    def unknown(cls, what: str, value: str, choices: Iterable[str]) -> UserError:
         """An unknown name, with the nearest known one."""
-        known = sorted(known)
-        return cls(f"unknown {what} {value!r}{did_you_mean(value, known)}; known: {', '.join(known) or 'none'}")
+        choices = sorted(choices)
+        return cls(f"unknown {what} {value!r}{did_you_mean(value, choices)}; known: {', '.join(choices) or 'none'}")
 
     @classmethod
     def no_table(cls, table: str, where: str, job: str) -> UserError:
@@ -50,7 +50,7 @@ class ImageError(Exception):
         self.detail = detail
 
 
-def did_you_mean(value: str, known: Iterable[str]) -> str:
+def did_you_mean(value: str, choices: Iterable[str]) -> str:
     """``; did you mean 'gallery'?`` or nothing.
 
     >>> did_you_mean("galery", ["gallery", "queries"])
@@ -58,5 +58,5 @@ def did_you_mean(value: str, known: Iterable[str]) -> str:
     >>> did_you_mean("zzz", ["gallery"])
     ''
     """
-    close = difflib.get_close_matches(value, list(known), n=1)
+    close = difflib.get_close_matches(value, list(choices), n=1)
     return f"; did you mean '{close[0]}'?" if close else ""

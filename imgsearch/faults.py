@@ -45,9 +45,9 @@ class Place(NamedTuple):
 
 
 def diagnose(error: BaseException) -> Diagnosis:
-    """The cause of ``error`` in one line.
+    r"""The cause of ``error`` in one line.
 
-    >>> diagnose(ValueError("rows lost\\nmore"))
+    >>> diagnose(ValueError("rows lost\nmore"))
     Diagnosis(line='ValueError: rows lost', is_mistake=False)
     >>> diagnose(OSError(28, "No space left on device", "/w/out.csv")).line
     'no space left on device (/w/out.csv); make room, then run the same command again: it goes on from there'

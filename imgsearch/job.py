@@ -173,7 +173,7 @@ def _fault(name: str, error: Exception) -> int:
     return FAULT
 
 
-def check(name: str, argv: Sequence[str], local_paths: bool = True) -> int:
+def check(name: str, argv: Sequence[str], *, local_paths: bool = True) -> int:
     """``WANTS_SPARK`` or ``WANTS_PYTHON`` for a job that is well-formed; ``--help`` is answered (``SystemExit``).
 
     Raises ``UserError`` for mistakes in the options, and with ``local_paths`` for those that a local path shows.

@@ -85,11 +85,11 @@ def ask(submission: Submission) -> int:
         options = ["--help"]
     if submission.has("--remote"):
         raise UserError("--remote: a job needs a Spark of its own (--master); over Spark Connect only `search` works")
-    given = submission.properties(os.environ)
-    if submission.has("--ship") and local_slots(given.get("spark.master", "local[*]")) is not None:
+    settings = submission.properties(os.environ)
+    if submission.has("--ship") and local_slots(settings.get("spark.master", "local[*]")) is not None:
         raise UserError("--ship: this is for executors on other machines; name their --master")
-    check_submission(given, os.environ)
-    is_here = given.get("spark.submit.deployMode", "client") == "client"
+    check_submission(settings, os.environ)
+    is_here = settings.get("spark.submit.deployMode", "client") == "client"
     return check(name, options, local_paths=is_here)
 
 
@@ -111,10 +111,10 @@ def plan(
     if submission.has("--version", "--kill", "--status"):
         return Plan([submit, *submission.words()], variables | {"SPARK_LOCAL_IP": local_ip}, note)
     name, *options = submission.rest
-    given = submission.properties(environ)
-    added = launch_settings(name, given, memory, terminal, sorted(os.listdir(f"{home}/jars")))
-    if local_slots(added.get("spark.master", given.get("spark.master", ""))) is None:
-        added |= ship_settings(archive, given) if archive else cluster_settings(given, environ)
+    settings = submission.properties(environ)
+    added = launch_settings(name, settings, memory, terminal, sorted(os.listdir(f"{home}/jars")))
+    if local_slots(added.get("spark.master", settings.get("spark.master", ""))) is None:
+        added |= ship_settings(archive, settings) if archive else cluster_settings(settings, environ)
     else:
         variables["SPARK_LOCAL_IP"] = local_ip
     variables |= locale_variables(environ)
@@ -130,40 +130,40 @@ def plan(
 
 
 def launch_settings(
-    name: str, given: Mapping[str, str], memory: int, terminal: bool, installed: Sequence[str]
+    name: str, settings: Mapping[str, str], memory: int, terminal: bool, installed: Sequence[str]
 ) -> dict[str, str]:
-    """What has to stand before the JVM starts and is not in ``given``. ``installed``: the files of Spark's ``jars``."""
+    """What has to stand before the JVM starts and ``settings`` lack. ``installed``: the files of Spark's ``jars``."""
     added: dict[str, str] = {}
 
     def default(key: str, value: str) -> None:
-        if key not in given:
+        if key not in settings:
             added[key] = value
 
     default("spark.app.name", f"imgsearch {name}")
     default("spark.master", "local[*]")
-    if local_slots(given.get("spark.master", "local[*]")) is not None:
+    if local_slots(settings.get("spark.master", "local[*]")) is not None:
         # The JVM needs little beside the Python workers: a quarter of the memory, 1 to 8 GB.
         default("spark.driver.memory", f"{min(max(memory // 4, 1024), 8192)}m")
         if name == "demo":
             default("spark.driver.extraJavaOptions", SHORT_JOB_JVM)
     default("spark.ui.showConsoleProgress", "false")  # there is a line of our own
-    delta = delta_settings(given, delta_jars(), installed)
+    delta = delta_settings(settings, delta_jars(), installed)
     _refuse_other_spark(delta, installed)
     return added | delta
 
 
-def cluster_settings(given: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
+def cluster_settings(settings: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
     """For executors elsewhere: the package as a zip; and a Python of its own for the driver, if theirs is named."""
     package = str(write_package(cache_folder(environ) / "imgsearch.zip"))
-    own = given.get("spark.submit.pyFiles", "")
+    own = settings.get("spark.submit.pyFiles", "")
     added = {"spark.submit.pyFiles": f"{package},{own}" if own else package}
-    is_client = given.get("spark.submit.deployMode", "client") == "client"
-    if is_client and "spark.pyspark.python" in given and "spark.pyspark.driver.python" not in given:
+    is_client = settings.get("spark.submit.deployMode", "client") == "client"
+    if is_client and "spark.pyspark.python" in settings and "spark.pyspark.driver.python" not in settings:
         added["spark.pyspark.driver.python"] = environ.get("PYSPARK_DRIVER_PYTHON", sys.executable)
     return added
 
 
-def python_variables(environ: Mapping[str, str], is_shipped: bool = False) -> dict[str, str]:
+def python_variables(environ: Mapping[str, str], *, is_shipped: bool = False) -> dict[str, str]:
     """The Python of driver and workers, unless the user names another; the package on its path.
 
     ``is_shipped``: the workers' Python comes in an archive, and a setting names it.
@@ -190,9 +190,9 @@ def log_variables(environ: Mapping[str, str], home: str) -> dict[str, str]:
     """A quiet log, where the user's installation has no log4j2 file of its own."""
     if (Path(environ.get("SPARK_CONF_DIR") or f"{home}/conf") / "log4j2.properties").is_file():
         return {}
-    ours = f"-Dlog4j2.configurationFile=file:{package_conf('log4j2.properties')}"
-    given = environ.get("SPARK_SUBMIT_OPTS", "")
-    return {} if "log4j2.configurationFile" in given else {"SPARK_SUBMIT_OPTS": f"{ours} {given}".strip()}
+    quiet = f"-Dlog4j2.configurationFile=file:{package_conf('log4j2.properties')}"
+    settings = environ.get("SPARK_SUBMIT_OPTS", "")
+    return {} if "log4j2.configurationFile" in settings else {"SPARK_SUBMIT_OPTS": f"{quiet} {settings}".strip()}
 
 
 def entry(name: str) -> Path:

@@ -23,7 +23,9 @@ from imgsearch.errors import LAUNCHER, UserError, did_you_mean
 DEFAULT_FILE = files("imgsearch").joinpath("conf", "default.toml")
 
 
-def option(help: str, default: Any = dataclasses.MISSING, metavar: str | None = None, positional: bool = False) -> Any:
+def option(
+    help: str, default: Any = dataclasses.MISSING, metavar: str | None = None, *, positional: bool = False
+) -> Any:
     """A field of a settings object that is also an option of its job; ``positional``: a word without a flag."""
     return field(default=default, kw_only=True, metadata={"help": help, "metavar": metavar, "positional": positional})
 
@@ -47,6 +49,7 @@ class Parser(argparse.ArgumentParser):
     """argparse whose mistakes are one line with a next step."""
 
     def error(self, message: str) -> NoReturn:
+        """Raise ``UserError``."""
         raise UserError(f"{message}; `{self.prog} --help` lists the options")
 
 

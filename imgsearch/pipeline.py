@@ -60,9 +60,9 @@ def prepare(spark: SparkSession, config: PipelineConfig, steps: Steps) -> tuple[
     return first.rows_in, first.quarantined + refused
 
 
-def _refused(warehouse: TableStore, given: str) -> int:
+def _refused(warehouse: TableStore, image_folder: str) -> int:
     """Rows of ``images`` that came from this input and that embed refused, copies included."""
-    source = source_name(given)
+    source = source_name(image_folder)
     images = warehouse.read(IMAGES)
     own = images.where((F.col("source") == source) | F.col("path").startswith(source.rstrip("/") + "/"))
     refused = warehouse.read_or_empty(QUARANTINE).where("stage = 'embed'").select("image_id").distinct()

@@ -56,8 +56,8 @@ def _check_warehouse(job: str, value: str, path: Path) -> None:
         return
     parent = next((p for p in [path, *path.absolute().parents] if p.exists()), path)
     if not parent.is_dir():
-        is_there = "is a file" if parent == path else f"{parent} is a file"
-        raise UserError.option("warehouse", value, f"{is_there}; give a folder, a URI, or catalog.schema")
+        problem = "is a file" if parent == path else f"{parent} is a file"
+        raise UserError.option("warehouse", value, f"{problem}; give a folder, a URI, or catalog.schema")
     if job not in MAKERS:
         raise UserError.option("warehouse", value, f"no such folder; run `{LAUNCHER} ingest` to make it")
 
@@ -94,7 +94,7 @@ def _check_output(value: str, path: Path, inputs: list[Any]) -> None:
     parent = next((p for p in path.absolute().parents if p.exists()), path)
     if not parent.is_dir():
         raise UserError.option("output", value, f"{parent} is a file; give a path in a folder")
-    for given in inputs:
-        local = local_path(given) if isinstance(given, str) else None
+    for source in inputs:
+        local = local_path(source) if isinstance(source, str) else None
         if local is not None and path.exists() and local.exists() and path.samefile(local):
             raise UserError.option("output", value, "is what this job reads; give another name")

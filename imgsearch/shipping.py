@@ -18,19 +18,19 @@ from imgsearch.lake.settings import CHECKOUT
 FOLDER = "env"
 
 
-def ship_settings(archive: Path, given: Mapping[str, str]) -> dict[str, str]:
-    """The settings that send ``archive`` beside the archives in ``given``, and make workers use its Python.
+def ship_settings(archive: Path, settings: Mapping[str, str]) -> dict[str, str]:
+    """The settings that send ``archive`` beside the archives in ``settings``, and make workers use its Python.
 
     >>> ship_settings(Path("/a/e.tar.gz"), {"spark.archives": "x.zip"})["spark.archives"]
     '/a/e.tar.gz#env,x.zip'
     """
-    own = given.get("spark.archives", "")
-    settings = {"spark.archives": f"{archive}#{FOLDER}" + (f",{own}" if own else "")}
+    own = settings.get("spark.archives", "")
+    added = {"spark.archives": f"{archive}#{FOLDER}" + (f",{own}" if own else "")}
     python = f"./{FOLDER}/bin/python"
-    if given.get("spark.submit.deployMode", "client") == "client":
-        settings["spark.pyspark.driver.python"] = given.get("spark.pyspark.driver.python", sys.executable)
-    settings["spark.pyspark.python"] = given.get("spark.pyspark.python", python)
-    return settings | {f"spark.executorEnv.{CODE}": code_id()}
+    if settings.get("spark.submit.deployMode", "client") == "client":
+        added["spark.pyspark.driver.python"] = settings.get("spark.pyspark.driver.python", sys.executable)
+    added["spark.pyspark.python"] = settings.get("spark.pyspark.python", python)
+    return added | {f"spark.executorEnv.{CODE}": code_id()}
 
 
 def archive_to_ship() -> Path:

@@ -1,4 +1,4 @@
-"""A small aligned table for the terminal."""
+"""Text for the terminal: an aligned table, durations, characters that cannot be shown."""
 
 from __future__ import annotations
 
@@ -106,3 +106,20 @@ def is_missing(value: object) -> bool:
     if value is None or type(value).__name__ in ("NaTType", "NAType"):
         return True
     return isinstance(value, float) and math.isnan(value)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as ``0.4 s``, ``12 s``, ``3 min 05 s`` or ``2 h 07 min``.
+
+    >>> duration(0.42), duration(59.7), duration(7620)
+    ('0.4 s', '1 min 00 s', '2 h 07 min')
+    """
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    minutes = round(seconds / 60)
+    return f"{minutes // 60:,} h {minutes % 60:02d} min"

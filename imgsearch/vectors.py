@@ -57,8 +57,8 @@ def unpack(column: pa.Array | pa.ChunkedArray | Sequence[bytes], dim: int | None
     if not len(rows):
         return np.empty((0, dim or 0), np.float32)
     if width % 4 or (dim is not None and width != dim * 4):
-        wanted = "a multiple of 4" if dim is None else dim * 4
-        raise ValueError(f"vectors of {width} bytes where each should have {wanted}")
+        expected = "a multiple of 4" if dim is None else dim * 4
+        raise ValueError(f"vectors of {width} bytes where each should have {expected}")
     return rows.view("<f4")
 
 

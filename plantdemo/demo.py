@@ -87,13 +87,13 @@ def name_some(gallery: DrawnGallery) -> Path:
     return path
 
 
-def _own_folder(given: str) -> Path:
+def _own_folder(output: str) -> Path:
     """The demo's folder, without what an earlier demo left in it. Another's folder is never touched."""
-    if SCHEME.match(given):
-        raise UserError.option("out", given, "the demo draws into a local folder; give a path")
-    out = Path(absolute(given))
+    if SCHEME.match(output):
+        raise UserError.option("out", output, "the demo draws into a local folder; give a path")
+    out = Path(absolute(output))
     folder = LocalFolder(out)
-    claim(folder, MARKER, "out", given, PARTS)
+    claim(folder, MARKER, "out", output, PARTS)
     for part in ("warehouse", "export"):
         folder.remove(part)
     return out

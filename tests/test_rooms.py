@@ -32,8 +32,8 @@ JOB_FILES = {
 }  # fmt: skip
 #: Files that may import Spark (marked * in LAYOUT.md).
 WITH_SPARK = {
-    "lake": "lost_workers owned session store rows commits merges shared_files staging files compaction hadoop_files "
-    "remote_files batches memory mllib progress runs waiting shared",
+    "lake": "lost_workers owned quarantine session store rows commits merges shared_files staging files compaction "
+    "hadoop_files remote_files batches memory mllib progress runs waiting shared",
     "images": "ingest carried sources source_tables inspection changes",
     "projections": "compress projecting spaces",
     "encoders": "embed slices udf",

@@ -41,12 +41,6 @@ def in_blocks(vectors: DataFrame, dim: int, sampled: Column | None = None) -> Da
     return rows.mapInArrow(make_blocks(dim), BLOCK).repartition(n_slots(vectors.sparkSession))
 
 
-def sampled_share(n_rows: int, total: int, seed: int) -> Column:
-    """True for about ``n_rows`` of ``total``, by a hash of ``image_id``: the same rows whatever the partitioning."""
-    buckets = 1 << 30
-    return F.pmod(F.xxhash64("image_id", F.lit(seed)), F.lit(buckets)) < min(buckets, int(buckets * n_rows / total))
-
-
 def make_blocks(dim: int) -> Callable[[Batches], Batches]:
     """(image_id, vector, sampled) batches → blocks."""
 
@@ -58,12 +52,12 @@ def make_blocks(dim: int) -> Callable[[Batches], Batches]:
             usable = pa.array(usable_rows(unpack(batch.column(1), dim)))
             if not pc.all(usable).as_py():
                 yield _block(batch.filter(pc.invert(usable)).column(0), None, False)
-            for flag in waiting:
+            for flag, parts in waiting.items():
                 part = batch.filter(pc.and_(usable, batch.column(2) if flag else pc.invert(batch.column(2))))
                 if len(part):
-                    waiting[flag].append(part)
-                if sum(map(len, waiting[flag])) >= BLOCK_ROWS:
-                    yield from _whole(waiting[flag], flag)
+                    parts.append(part)
+                if sum(map(len, parts)) >= BLOCK_ROWS:
+                    yield from _whole(parts, flag)
                     waiting[flag] = []
         for flag, left in waiting.items():
             if left:

@@ -23,7 +23,7 @@ from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from imgsearch.clusters.blocks import in_blocks, read_sample, sampled_share
+from imgsearch.clusters.blocks import in_blocks, read_sample
 from imgsearch.clusters.codebook import Codebook
 from imgsearch.clusters.count import choose_n_clusters
 from imgsearch.clusters.drift import stretch
@@ -36,11 +36,14 @@ from imgsearch.clusters.store import member_rows, numbered, read_codebook, rows_
 from imgsearch.clusters.thresholds import thresholds_of
 from imgsearch.config import ClusterConfig
 from imgsearch.errors import UserError
+from imgsearch.lake.batches import sampled_share
 from imgsearch.lake.mllib import kmeans_model
+from imgsearch.lake.quarantine import quarantine, without_direction
+from imgsearch.lake.rows import frame_of
 from imgsearch.lake.runs import RunSummary, Stopwatch, exclusive, finish
 from imgsearch.lake.store import TableStore
 from imgsearch.projections.spaces import current_projection, gallery_of, projections_of, vectors_of
-from imgsearch.tables import CLUSTER_CURVE, CLUSTERS, IMAGES, MEMBERS, QUARANTINE, VECTORS
+from imgsearch.tables import CLUSTER_CURVE, CLUSTERS, IMAGES, MEMBERS, VECTORS
 from imgsearch.vectors import Matrix
 
 SAMPLE = 30_000
@@ -85,7 +88,7 @@ def _fit_all(space: Space, config: ClusterConfig, watch: Stopwatch) -> RunSummar
     if not total:
         raise UserError("there is no vector to cluster; run compress first")
     n_sampled = SAMPLE if config.n_clusters == "auto" else max(SAMPLE, PER_CLUSTER * int(config.n_clusters))
-    with kept(in_blocks(vectors, space.dim, sampled_share(n_sampled, total, config.seed))) as blocks:
+    with persisted(in_blocks(vectors, space.dim, sampled_share("image_id", n_sampled, total, config.seed))) as blocks:
         unusable = _quarantine_unusable(space.warehouse, blocks)
         _refuse_too_few(config, total, total - unusable)
         sample = read_sample(blocks, space.dim).vectors
@@ -116,7 +119,7 @@ def _refuse_too_few(config: ClusterConfig, total: int, usable: int) -> None:
 
 def _write_fit(space: Space, blocks: DataFrame, fitted: Fitted, curve: list[tuple[int, float, bool]]) -> Sizes:
     """Assign all vectors and write every table; returns the size of each cluster, none of which is empty."""
-    with kept(assign(blocks, fitted.centroids)) as assigned:
+    with persisted(assign(blocks, fitted.centroids)) as assigned:
         sizes = sizes_of(assigned, "cluster", np.arange(len(fitted.centroids)))
         if (sizes > 0).all():
             blocks.unpersist()
@@ -136,8 +139,8 @@ def _write_tables(
     warehouse.replace(MEMBERS, rows.coalesce(max(1, int(sizes.sum()) // FILE_MEMBERS)), where=own)
     lay_out(warehouse, projection_id, codebook, sizes)
     write_events(warehouse, projection_id, events)
-    frame = warehouse.spark.createDataFrame(curve, "n_clusters int, criterion double, chosen boolean")
-    warehouse.replace(CLUSTER_CURVE, frame.withColumn("projection_id", F.lit(projection_id)).coalesce(1), where=own)
+    frame = frame_of(warehouse.spark, CLUSTER_CURVE, [(projection_id, *point) for point in curve])
+    warehouse.replace(CLUSTER_CURVE, frame, where=own)
     level = expected_level(numbered(assigned, codebook, stretch=stretch(sizes)))
     record_fit(warehouse, projection_id, level)
     _keep_model(warehouse, projection_id, codebook.sorted(), fitted)
@@ -154,8 +157,8 @@ def _assign_new(space: Space, codebook: Codebook, watch: Stopwatch) -> RunSummar
     """
     warehouse, projection_id = space.warehouse, space.projection_id
     with (
-        kept(in_blocks(_without_member(space), space.dim)) as blocks,
-        kept(assign(blocks, codebook.centroids)) as assigned,
+        persisted(in_blocks(_without_member(space), space.dim)) as blocks,
+        persisted(assign(blocks, codebook.centroids)) as assigned,
     ):
         unusable = _quarantine_unusable(warehouse, blocks)
         sizes = sizes_of(assigned, "cluster", np.arange(len(codebook.cluster_ids)))
@@ -211,7 +214,7 @@ def _add_members(space: Space, codebook: Codebook, assigned: DataFrame) -> tuple
     """Add the rows that ``members`` does not have yet, and compare them with the fit; details and notes."""
     warehouse, projection_id = space.warehouse, space.projection_id
     stored = rows_of(warehouse, MEMBERS, projection_id)
-    with kept(unseen(member_rows(assigned, projection_id, codebook), stored)) as rows:
+    with persisted(unseen(member_rows(assigned, projection_id, codebook), stored)) as rows:
         level = level_of(rows)
         if level is None:  # the run before this one was stopped after it had written them
             return {}, ()
@@ -227,7 +230,7 @@ def _add_members(space: Space, codebook: Codebook, assigned: DataFrame) -> tuple
 
 
 @contextmanager
-def kept(frame: DataFrame) -> Iterator[DataFrame]:
+def persisted(frame: DataFrame) -> Iterator[DataFrame]:
     """``frame``, computed once and kept in memory or on the executors' disks until the end of the block."""
     frame = frame.persist(StorageLevel.MEMORY_AND_DISK)
     try:
@@ -257,13 +260,7 @@ def _quarantine_unusable(warehouse: TableStore, blocks: DataFrame) -> int:
     unusable = blocks.where(F.col("vectors").isNull()).select(F.explode("image_ids").alias("image_id"))
     n = unusable.count()
     if n:
-        rows = unusable.select(
-            F.col("image_id").alias("path"), "image_id", F.lit("cluster").alias("stage"),
-            F.lit(None).cast("string").alias("encoder_id"), F.lit("no_direction").alias("reason"),
-            F.lit("its vector is zero, NaN or not of unit length").alias("detail"),
-            F.current_timestamp().alias("quarantined_at"),
-        )  # fmt: skip
-        warehouse.merge(QUARANTINE, rows)
+        quarantine(warehouse, without_direction(unusable, "its vector is zero, NaN or not of unit length"), "cluster")
     return n
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from imgsearch.vectors import Matrix
 
-OUTLIER_FENCE = 3.0
+OUTLIER_SPREADS = 3.0
 """A member is an outlier below ``median − OUTLIER_FENCE × 1.4826 × MAD`` of its cluster's scores (MAD below it).
 
 At 3, 2 to 4 % of two real sets' images are marked, and those whose label is not their cluster's commonest 2.5 to 10
@@ -63,7 +63,7 @@ def outlier_thresholds(
 
 
 def _threshold(middle: NDArray[np.float64], spread: NDArray[np.float64]) -> NDArray[np.float64]:
-    return middle - OUTLIER_FENCE * 1.4826 * np.maximum(spread, 1e-6)
+    return middle - OUTLIER_SPREADS * 1.4826 * np.maximum(spread, 1e-6)
 
 
 class Rivals(NamedTuple):

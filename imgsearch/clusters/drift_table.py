@@ -7,13 +7,9 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from imgsearch.clusters.drift import Drift, Level, drift, together
+from imgsearch.lake.rows import frame_of
 from imgsearch.lake.store import TableStore
 from imgsearch.tables import DRIFT
-
-ROW = (
-    "projection_id string, event string, images bigint, outlier_share double, mean_score double, "
-    "score_deviation double, outlier_change double, score_change double, refit_due boolean, reason string"
-)
 
 
 def level_of(members: DataFrame) -> Level | None:
@@ -52,10 +48,10 @@ def record_assign(warehouse: TableStore, projection_id: str, level: Level) -> Dr
     alone, all_of_them = drift(fit, level), drift(fit, together([*since, level]))
     reason = all_of_them.reason or alone.reason or earlier
     worst = all_of_them if all_of_them.reason or not alone.reason else alone
-    found = worst._replace(reason=reason)
-    due = (found.outlier_change, found.score_change, reason is not None, reason)
+    outcome = worst._replace(reason=reason)
+    due = (outcome.outlier_change, outcome.score_change, reason is not None, reason)
     _append(warehouse, (projection_id, "assign", *level, *due))
-    return found
+    return outcome
 
 
 def _since_fit(warehouse: TableStore, projection_id: str) -> tuple[Level | None, list[Level], str | None]:
@@ -73,5 +69,5 @@ def _since_fit(warehouse: TableStore, projection_id: str) -> tuple[Level | None,
 
 def _append(warehouse: TableStore, row: tuple[object, ...]) -> None:
     plain = tuple(x.item() if isinstance(x, np.generic) else x for x in row)
-    frame = warehouse.spark.createDataFrame([plain], ROW).withColumn("measured_at", F.current_timestamp())
-    warehouse.append(DRIFT, frame.coalesce(1))
+    frame = frame_of(warehouse.spark, DRIFT, [plain], DRIFT.columns[1:])
+    warehouse.append(DRIFT, frame.withColumn("measured_at", F.current_timestamp()))

@@ -129,8 +129,8 @@ def locate_batches(codebook: Broadcast[Codebook], storage: Precision) -> Callabl
             rows = expand(unpack_bytes(vectors), storage)
             usable = usable_rows(rows)
             cluster_ids = np.zeros(len(rows), np.int32)
-            found = kmeans.assign(rows[usable], codebook.value.centroids).cluster_ids
-            cluster_ids[usable] = codebook.value.cluster_ids[found]
+            centroid_rows = kmeans.assign(rows[usable], codebook.value.centroids).cluster_ids
+            cluster_ids[usable] = codebook.value.cluster_ids[centroid_rows]
             column = pa.array(cluster_ids, pa.int32(), mask=~usable)
             yield pa.RecordBatch.from_arrays([*others, vectors, column], names=batch.schema.names)
 

@@ -10,10 +10,10 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from imgsearch.clusters.description import Matching, match_clusters
+from imgsearch.lake.rows import frame_of
 from imgsearch.lake.store import TableStore
 from imgsearch.tables import CLUSTER_EVENTS, CLUSTERS, MEMBERS
 
-EVENT = "event string, cluster_id int, others array<int>, images bigint"
 Event = tuple[str, int, list[int] | None, int | None]
 
 
@@ -72,9 +72,9 @@ def events_of(matching: Matching, old_ids: NDArray[np.int32], next_id: int) -> l
 def write_events(warehouse: TableStore, projection_id: str, events: list[Event]) -> None:
     """Add what a re-fit did to ``cluster_events``."""
     if events:
-        frame = warehouse.spark.createDataFrame(events, EVENT)
-        frame = frame.withColumns({"fitted_at": F.current_timestamp(), "projection_id": F.lit(projection_id)})
-        warehouse.append(CLUSTER_EVENTS, frame.coalesce(1))
+        frame = frame_of(warehouse.spark, CLUSTER_EVENTS, events, CLUSTER_EVENTS.columns[2:])
+        now = {"fitted_at": F.current_timestamp(), "projection_id": F.lit(projection_id)}
+        warehouse.append(CLUSTER_EVENTS, frame.withColumns(now))
 
 
 def _old_members(warehouse: TableStore, lineage: Lineage) -> DataFrame | None:

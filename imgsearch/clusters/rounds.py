@@ -60,10 +60,10 @@ def fit(
                 break
         n_rounds = len(costs)
     last = partial_sums(blocks, centroids)
-    held = last.counts > 0
-    means = unit(last.sums[held].astype(np.float32))
-    kept = np.where(means.any(axis=1, keepdims=True), means, centroids[held])  # members that cancel have no mean
-    return Fitted(kept, kmeans.Partial(last.sums[held], last.counts[held]).cost(kept), n_rounds)
+    filled = last.counts > 0
+    means = unit(last.sums[filled].astype(np.float32))
+    centres = np.where(means.any(axis=1, keepdims=True), means, centroids[filled])  # members that cancel have no mean
+    return Fitted(centres, kmeans.Partial(last.sums[filled], last.counts[filled]).cost(centres), n_rounds)
 
 
 def partial_sums(blocks: DataFrame, centroids: Matrix) -> kmeans.Partial:

@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 
 from imgsearch.clusters.codebook import Codebook
 from imgsearch.clusters.description import nearest_clusters
+from imgsearch.images.sources import first_paths
 from imgsearch.lake.store import TableStore
 from imgsearch.tables import CLUSTERS, IMAGES, MEMBERS, TableSpec
 from imgsearch.vectors import pack, unpack
@@ -169,6 +170,8 @@ def _codebook_table(projection_id: str, codebook: Codebook) -> pa.Table:
 
 
 def _first_paths(images: DataFrame, medoids: DataFrame) -> DataFrame:
-    named = images.withColumnRenamed("image_id", "medoid_id")
-    rows = named.join(F.broadcast(medoids), on="medoid_id", how="left_semi")
-    return F.broadcast(rows.groupBy("medoid_id").agg(F.min("path").alias("medoid_path")))
+    ids = medoids.select(F.col("medoid_id").alias("image_id"))
+    rows = images.join(F.broadcast(ids), on="image_id", how="left_semi")
+    return F.broadcast(
+        first_paths(rows).select(F.col("image_id").alias("medoid_id"), F.col("path").alias("medoid_path"))
+    )

@@ -36,14 +36,15 @@ def cluster_spreads(members: DataFrame, sizes: NDArray[np.int64]) -> Spread:
     places = np.array([middle_places(int(size)) for size in sizes], np.int64).reshape(-1, 4)
     cells = np.stack([np.repeat(np.arange(len(sizes)), 4), places.reshape(-1)], axis=1)
     cells = np.unique(cells[np.repeat(sizes > 0, 4)], axis=0).astype(np.int32)
-    wanted = members.sparkSession.createDataFrame(pa.table({"cluster": cells[:, 0], "place": cells[:, 1]}))
+    cells_frame = members.sparkSession.createDataFrame(pa.table({"cluster": cells[:, 0], "place": cells[:, 1]}))
     place = F.row_number().over(Window.partitionBy("cluster").orderBy("score")) - 1
     ordered = members.select("cluster", "score").withColumn("place", place)
-    rows = ordered.join(F.broadcast(wanted), on=["cluster", "place"], how="left_semi").toArrow()  # 4 rows a cluster
+    cells_of = F.broadcast(cells_frame)
+    rows = ordered.join(cells_of, on=["cluster", "place"], how="left_semi").toArrow()  # 4 rows a cluster
     statistics = np.full((len(sizes), 4), np.nan)
-    own, found = rows.column("cluster").to_numpy(), rows.column("place").to_numpy()
+    own, row_places = rows.column("cluster").to_numpy(), rows.column("place").to_numpy()
     for column in range(4):
-        match = places[own, column] == found
+        match = places[own, column] == row_places
         statistics[own[match], column] = rows.column("score").to_numpy()[match]
     return Spread.of_statistics(statistics.T)
 
@@ -75,8 +76,8 @@ class Histogram(NamedTuple):
 
     def at(self, place: int) -> int:
         """The value at this place, from 0, in ascending order; the greatest for a place behind the last."""
-        found = int(np.searchsorted(np.cumsum(self.counts), place, side="right"))
-        return int(self.values[min(found, len(self.values) - 1)])
+        index = int(np.searchsorted(np.cumsum(self.counts), place, side="right"))
+        return int(self.values[min(index, len(self.values) - 1)])
 
     def below(self, value: int) -> int:
         """How many scores have a lesser value."""

@@ -22,6 +22,7 @@ from imgsearch.duplicates.grouping import GROUPED_SCHEMA, groups
 from imgsearch.duplicates.leaders import Leaders
 from imgsearch.duplicates.near import Stage, homes, near_across, near_pairs
 from imgsearch.errors import LAUNCHER, UserError
+from imgsearch.images.sources import first_paths
 from imgsearch.lake.batches import Batches, sample_rows, streamed
 from imgsearch.lake.csv_files import write_batches
 from imgsearch.lake.owned import check_file
@@ -69,7 +70,7 @@ def run(spark: SparkSession, config: DedupConfig) -> RunSummary:
         details |= {"groups": written.select("representative_id").distinct().count()}
     if config.output is not None:
         order = ("representative_id", "path") if config.against is None else ("path", "other_path")
-        write_batches(*streamed(written.orderBy(*order)), config.output, config.csv_guard)
+        write_batches(*streamed(written.orderBy(*order)), config.output, guard=config.csv_guard)
     return finish(warehouse, "dedup", watch, rows_in=n_files, rows_out=n_files, details=details, notes=notes)
 
 
@@ -120,10 +121,10 @@ def collapse(vectors: DataFrame, threshold: float) -> DataFrame:
     """Within each cluster: every vector (``near.HOME_SCHEMA``) with its leader, the columns of ``LED_SCHEMA``."""
     n_tasks = n_slots(vectors.sparkSession) * 4
     by_cluster = vectors.repartition(n_tasks, "cluster_id").sortWithinPartitions("cluster_id", "image_key")
-    return by_cluster.mapInArrow(lead_batches(threshold), LED_SCHEMA)
+    return by_cluster.mapInArrow(leader_batches(threshold), LED_SCHEMA)
 
 
-def lead_batches(threshold: float) -> Callable[[Batches], Batches]:
+def leader_batches(threshold: float) -> Callable[[Batches], Batches]:
     """``near.HOME_SCHEMA`` batches in order of cluster → ``LED_SCHEMA`` batches."""
 
     def lead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -165,21 +166,20 @@ def duplicates(images: DataFrame, grouped: DataFrame) -> DataFrame:
 def leaks(warehouse: TableStore, projection: Projection, images: DataFrame, config: DedupConfig) -> DataFrame:
     """The columns of ``leaks``: files here, and what stands in the other warehouse for each."""
     other = TableStore.open(warehouse.spark, str(config.against))
-    there = other.read(IMAGES).groupBy("image_id").agg(F.min("path").alias("other_path"))
-    there = there.withColumnRenamed("image_id", "other_id")
+    other_images = first_paths(other.read(IMAGES)).toDF("other_id", "other_path")
     gallery, centroids = other_gallery(other, projection, config)
-    mine = gallery_of(warehouse, projection.projection_id).withColumn("cluster_id", F.lit(None).cast("int"))
+    vectors = gallery_of(warehouse, projection.projection_id).withColumn("cluster_id", F.lit(None).cast("int"))
     centroids = centroids or some_centroids(gallery)
-    ours, theirs = homes(mine, centroids), homes(gallery, centroids)
-    pairs = near_across(ours, theirs, centroids, config.threshold, warehouse.stage)
+    own_homes, other_homes = homes(vectors, centroids), homes(gallery, centroids)
+    pairs = near_across(own_homes, other_homes, centroids, config.threshold, warehouse.stage)
     place = F.row_number().over(Window.partitionBy("left_key").orderBy(F.desc("score"), "right_key"))
     pairs = pairs.withColumn("place", place).where(F.col("place") <= OTHERS)
     keyed = images.withColumn("left_key", image_key("image_id"))
     near = pairs.join(keyed, on="left_key", how="inner").join(
-        there.withColumn("right_key", image_key("other_id")), on="right_key", how="inner"
+        other_images.withColumn("right_key", image_key("other_id")), on="right_key", how="inner"
     )
     near = near.select("path", "image_id", "other_path", "other_id", F.lit("near").alias("kind"), "score")
-    copies = images.join(there, on=F.col("image_id") == F.col("other_id"), how="inner")
+    copies = images.join(other_images, on=F.col("image_id") == F.col("other_id"), how="inner")
     copies = copies.select(
         "path", "image_id", "other_path", "other_id", F.lit("copy").alias("kind"), F.lit(1.0).alias("score")
     )

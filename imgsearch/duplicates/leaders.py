@@ -19,7 +19,7 @@ _CHUNK = 1_024
 _SLACK = 2e-3  # by which rounding can make another centroid the nearest
 
 
-class Led(NamedTuple):
+class Assigned(NamedTuple):
     """For every row given: ``leaders`` (n,) int64, the id of its leader (its own, if it leads), and ``scores`` (n,)."""
 
     leaders: Ids
@@ -34,7 +34,7 @@ class Leaders:
         self._threshold, self._most = threshold, most
         self._vectors, self._ids = np.empty((0, dim), np.float32), np.empty(0, np.int64)
 
-    def add(self, vectors: Matrix, ids: Ids) -> Led:
+    def add(self, vectors: Matrix, ids: Ids) -> Assigned:
         """Find leaders for more rows: (n, dim) float32 unit rows, (n,) int64 ids.
 
         A row joins the leader that it scores best with. With more than ``most`` leaders the old ones are let go, after
@@ -42,30 +42,30 @@ class Leaders:
         """
         parts = [self._add(vectors[i : i + _CHUNK], ids[i : i + _CHUNK]) for i in range(0, len(ids), _CHUNK)]
         if not parts:
-            return Led(np.empty(0, np.int64), np.empty(0, np.float32))
-        return Led(np.concatenate([p.leaders for p in parts]), np.concatenate([p.scores for p in parts]))
+            return Assigned(np.empty(0, np.int64), np.empty(0, np.float32))
+        return Assigned(np.concatenate([p.leaders for p in parts]), np.concatenate([p.scores for p in parts]))
 
-    def _add(self, vectors: Matrix, ids: Ids) -> Led:
+    def _add(self, vectors: Matrix, ids: Ids) -> Assigned:
         leaders, scores = ids.copy(), np.ones(len(ids), np.float32)
         free = np.ones(len(ids), bool)
         if len(self._ids):
             best = RunningTopK(vectors, 1)
             best.update(self._vectors, np.arange(len(self._ids)), min_score=self._threshold)
-            found, score = (column[:, 0] for column in best.result())
-            joined = (found >= 0) & (score >= self._threshold)
-            leaders[joined], scores[joined] = self._ids[found[joined]], score[joined]
+            nearest, score = (column[:, 0] for column in best.result())
+            joined = (nearest >= 0) & (score >= self._threshold)
+            leaders[joined], scores[joined] = self._ids[nearest[joined]], score[joined]
             free = ~joined
         rows = np.flatnonzero(free)
-        mine = vectors[rows]
+        unled = vectors[rows]
         numbers = np.arange(len(rows))
-        groups = group(len(rows), pairs_above(mine, numbers, mine, numbers, self._threshold))
+        groups = group(len(rows), pairs_above(unled, numbers, unled, numbers, self._threshold))
         leaders[rows], scores[rows] = ids[rows[groups.representative]], groups.scores
         new = rows[groups.representative == numbers]
         if len(self._ids) + len(new) > self._most:
             self._vectors, self._ids = self._vectors[:0], self._ids[:0]
         self._vectors = np.concatenate([self._vectors, vectors[new]])
         self._ids = np.concatenate([self._ids, ids[new]])
-        return Led(leaders, scores)
+        return Assigned(leaders, scores)
 
 
 def near_clusters(vectors: Matrix, centroids: Matrix, threshold: float) -> NDArray[np.bool_]:

@@ -141,12 +141,12 @@ def route_batches(routing: Broadcast[Routing], is_resident: bool) -> Callable[[B
         for batch in batches:
             for start in range(0, len(batch), BATCH):
                 rows = _Rows.of(batch.slice(start, BATCH))
-                visits, clusters, blocks = visits_of(rows.keys, rows.home, rows.vectors, routing.value)
+                sources, clusters, blocks = targets_of(rows.keys, rows.home, rows.vectors, routing.value)
                 if is_resident:
                     yield rows.staying(routing.value)
-                for first in range(0, len(visits), BATCH):
+                for first in range(0, len(sources), BATCH):
                     some = slice(first, first + BATCH)
-                    yield rows.routed(visits[some], clusters[some], blocks[some], is_visitor=True)
+                    yield rows.routed(sources[some], clusters[some], blocks[some], is_visitor=True)
 
     return route
 
@@ -198,7 +198,7 @@ def home_blocks(keys: Ids, home: Ids, routing: Routing) -> Ids:
     return keys % np.maximum(blocks, 1)
 
 
-def visits_of(keys: Ids, home: Ids, vectors: Matrix, routing: Routing) -> tuple[Ids, Ids, Ids]:
+def targets_of(keys: Ids, home: Ids, vectors: Matrix, routing: Routing) -> tuple[Ids, Ids, Ids]:
     """(row of ``vectors``, cluster, block) of every visit: (n_visits,) each."""
     codebook = routing.codebook
     visit = near_clusters(vectors, codebook.centroids, routing.threshold) & (routing.n_blocks > 0)
@@ -281,9 +281,9 @@ class _Block:
             if self._upward:
                 yield from _batch(self._pairs(self._residents, self._residents, upper=True))
 
-    def _pairs(self, left: _Part, right: _Part, upper: bool = False) -> Pairs:
+    def _pairs(self, left: _Part, right: _Part, *, upper: bool = False) -> Pairs:
         lowest = self._threshold - slack(left.error, right.error)
-        return pairs_between(left.vectors, left.keys, right.vectors, right.keys, lowest, upper)
+        return pairs_between(left.vectors, left.keys, right.vectors, right.keys, lowest, upper=upper)
 
 
 def _without_copies(pairs: Pairs) -> Pairs:

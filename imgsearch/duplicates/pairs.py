@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from imgsearch.compiled import compiled
 from imgsearch.topk.engine import choose
-from imgsearch.topk.prefix import choose_lead
+from imgsearch.topk.prefix import choose_prefix_dim
 from imgsearch.topk.ranking import Batch, PairBuffer
 from imgsearch.topk.scan import scan
 from imgsearch.vectors import Matrix
@@ -89,20 +89,21 @@ def pairs_above(
 
 def pairs_between(
     left: Matrix, left_ids: NDArray[np.int64], right: Matrix, right_ids: NDArray[np.int64], threshold: float,
+    *,
     upper: bool = False,
 ) -> Pairs:  # fmt: skip
     """As ``pairs_above`` without its checks: (left id, right id, score) as they come, not sorted.
 
     ``upper``: the blocks are one and the same, and each pair is wanted once.
     """
-    found = [Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))]
+    parts = [Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))]
     for i in range(0, len(left), _BLOCK):
         for j in range(i if upper else 0, len(right), _BLOCK):
             a, b = slice(i, i + _BLOCK), slice(j, j + _BLOCK)
             one, other, scores = _block_pairs(left[a], left_ids[a], right[b], right_ids[b], threshold)
             once = one < other if upper and i == j else slice(None)
-            found.append(Pairs(one[once], other[once], scores[once]))
-    return Pairs(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+            parts.append(Pairs(one[once], other[once], scores[once]))
+    return Pairs(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
 def group(n: int, pairs: Pairs, weights: NDArray[np.int64] | None = None) -> Groups:
@@ -176,14 +177,14 @@ def _block_pairs(
     thresholds = np.full(len(left), threshold, np.float32)
     thresholds = np.where(thresholds < threshold, np.nextafter(thresholds, np.float32(np.inf)), thresholds)
     engine = choose()
-    packed = engine.pack(left, choose_lead(left, right, thresholds, engine.costs))
+    packed = engine.pack(left, choose_prefix_dim(left, right, thresholds, engine.costs))
     batch, room = Batch(right, right_ids, left_ids), _ROOM
     while True:
         queries, rows, scores = np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room, np.float32)
         buffer = PairBuffer(queries, rows, scores, np.zeros(1, np.int64), thresholds)
         if scan(left, packed, batch, 0, len(right), buffer) < 0:
             raise ValueError("a row of the right block is not finite")
-        count = int(buffer.found[0])
+        count = int(buffer.n_found[0])
         if count <= room:
             break
         room = count

@@ -18,17 +18,17 @@ def variants(pixels: NDArray[np.uint8], ways: Iterable[str]) -> NDArray[np.uint8
 
     ``pixels``: (side, side, 3) uint8. Raises ``ValueError`` for another way, or for turning what is not square.
     """
-    wanted = set(ways)
-    if unknown := wanted - {"flip", "rotate"}:
+    names = set(ways)
+    if unknown := names - {"flip", "rotate"}:
         raise ValueError(f"no such augmentation: {sorted(unknown)}")
-    if "rotate" in wanted and pixels.shape[0] != pixels.shape[1]:
+    if "rotate" in names and pixels.shape[0] != pixels.shape[1]:
         raise ValueError(f"a picture of {pixels.shape[1]} x {pixels.shape[0]} cannot be turned: its sides differ")
-    found = [pixels]
-    if "flip" in wanted:
-        found.append(pixels[:, ::-1])
-    if "rotate" in wanted:
-        found = [np.rot90(one, turns) for one in found for turns in range(4)]
-    return np.ascontiguousarray(np.stack(found))
+    pictures = [pixels]
+    if "flip" in names:
+        pictures.append(pixels[:, ::-1])
+    if "rotate" in names:
+        pictures = [np.rot90(one, turns) for one in pictures for turns in range(4)]
+    return np.ascontiguousarray(np.stack(pictures))
 
 
 def embed_variants(

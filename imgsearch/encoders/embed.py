@@ -24,6 +24,7 @@ from imgsearch.encoders.slices import Counts, Work, commit_left_over, embed_slic
 from imgsearch.encoders.udf import broadcast_graph
 from imgsearch.images.decode import DecodeLimits
 from imgsearch.lake.progress import Progress
+from imgsearch.lake.rows import frame_of
 from imgsearch.lake.runs import RunSummary, Stopwatch, finish
 from imgsearch.lake.store import TableStore
 from imgsearch.projections.spaces import find_projection
@@ -137,5 +138,5 @@ def _slice(images: DataFrame, number: int, n_slices: int) -> DataFrame:
 def _register(warehouse: TableStore, encoder: Encoder) -> None:
     """Note the encoder in ``encoders``, so that a search can use the same one."""
     row = (encoder.encoder_id, encoder.name, encoder.dim, json.dumps(encoder.settings, sort_keys=True))
-    frame = warehouse.spark.createDataFrame([row], "encoder_id string, name string, dim int, settings string")
+    frame = frame_of(warehouse.spark, ENCODERS, [row])
     warehouse.merge(ENCODERS, frame.withColumn("created_at", F.current_timestamp()), update=False)

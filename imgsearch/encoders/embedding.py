@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from itertools import chain, islice
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,8 @@ from imgsearch.vectors import Matrix
 
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # left to itself a decoder takes every core; here tasks share them
 
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
 Source = Callable[[], bytes]  # gives a file's bytes, or raises ImageError
 
 
@@ -88,13 +90,13 @@ def _unusable(row: NDArray[np.float32]) -> ImageError | None:
     return ImageError("no_direction", "the network's answer for this image is zero or not a number")
 
 
-def _in_order(function: Callable, items: Iterator, n_threads: int) -> Iterator:
+def _in_order(function: Callable[[Item], Answer], items: Iterator[Item], n_threads: int) -> Iterator[Answer]:
     """``map`` with up to ``n_threads`` calls in flight; Pillow's decoders release the interpreter's lock."""
     if n_threads < 2:
         yield from map(function, items)
         return
     with ThreadPoolExecutor(n_threads) as pool:
-        waiting: deque[Future] = deque(pool.submit(function, item) for item in islice(items, n_threads + BATCH))
+        waiting: deque[Future[Answer]] = deque(pool.submit(function, item) for item in islice(items, n_threads + BATCH))
         while waiting:
             done = waiting.popleft().result()
             for item in islice(items, 1):

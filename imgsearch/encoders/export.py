@@ -83,13 +83,13 @@ def _quantized(encoder: Encoder, graph: bytes, pictures: Pixels) -> bytes:
     try:
         with _quiet():
             made = quantize(graph, pictures)
-        rows, wanted = (load_runtime(g, encoder, 1)(pictures) for g in (made, graph))
+        rows, expected = (load_runtime(g, encoder, 1)(pictures) for g in (made, graph))
     except UserError:
         raise
     except Exception as error:  # ONNX Runtime raises many kinds
         reason = (str(error).strip() or repr(error)).splitlines()[0]
         raise UserError.option("precision", "int8", f"{encoder.name} cannot be quantised ({reason})") from None
-    cosine = float(np.median((rows * wanted).sum(1)))
+    cosine = float(np.median((rows * expected).sum(1)))
     if not cosine >= INT8_AGREEMENT:
         raise UserError.option(
             "precision", "int8", f"changes what {encoder.name} says too much (cosine {cosine:.3f}); use float32"
@@ -130,7 +130,7 @@ def _traced(encoder: Encoder, network: nn.Module, path: Path) -> None:
     try:
         with torch.inference_mode():
             if encoder.backbone.family == "script":  # the exporter's own tracer stumbles over TorchScript inside
-                network = torch.jit.trace(network, _noise(encoder))
+                network = torch.jit.trace(network, _noise(encoder))  # type: ignore[no-untyped-call]
             axes = {INPUT: {0: "n"}, OUTPUT: {0: "n"}}
             torch.onnx.export(network, (_noise(encoder),), str(path), dynamo=False, dynamic_axes=axes, **NAMES)
     finally:
@@ -183,10 +183,10 @@ def _check(encoder: Encoder, graph: bytes, network: nn.Module | None) -> None:
         import torch
 
         with torch.inference_mode():
-            wanted = network(torch.from_numpy(pixels)).numpy()
-        cosine = float((unit(wanted) * unit(got[1:])).sum(1).min())
+            expected = network(torch.from_numpy(pixels)).numpy()
+        cosine = float((unit(expected) * unit(got[1:])).sum(1).min())
         least = AGREEMENT if encoder.precision == "float32" else 0.9
-        if wanted.any() and cosine < least:
+        if expected.any() and cosine < least:
             raise RuntimeError(f"the exported graph of {encoder.name} does not agree with torch: cosine {cosine:.6f}")
 
 

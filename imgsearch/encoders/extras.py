@@ -37,7 +37,8 @@ def require(extra: str, who: str) -> None:
     if setup:
         sys.stdout.flush()
         reason = f"{who} needs {missing(extra)[0]}"
-        done = subprocess.run(["bash", setup, "extra", extra, reason], stdin=subprocess.DEVNULL, stdout=sys.stderr)
+        command = ["bash", setup, "extra", extra, reason]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False)
         importlib.invalidate_caches()
         if done.returncode == 0 and not missing(extra):
             return

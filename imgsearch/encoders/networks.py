@@ -76,16 +76,16 @@ def _last_line(error: Exception) -> str:
     return (str(error).strip() or repr(error)).splitlines()[-1].strip()
 
 
-def _as_rows(given: Tensor, pooling: str) -> Tensor:
+def _as_rows(features: Tensor, pooling: str) -> Tensor:
     """(n, dim) as it is; a feature map (n, dim, h, w) pooled."""
-    if isinstance(given, list | tuple):
-        given = given[0]
-    if given.ndim == 4:
-        given = _pool(given, pooling)
-    if given.ndim != 2:
-        shape = tuple(given.shape)
+    if isinstance(features, list | tuple):
+        features = features[0]
+    if features.ndim == 4:
+        features = _pool(features, pooling)
+    if features.ndim != 2:
+        shape = tuple(features.shape)
         raise UserError(f"the network gives an array of shape {shape}; it must be (n, dim) or (n, dim, height, width)")
-    return given.float()
+    return features.float()
 
 
 def _pool(features: Tensor, pooling: str) -> Tensor:
@@ -166,11 +166,13 @@ def _load(network: nn.Module, tensors: dict[str, Tensor], backbone: Backbone) ->
 
 
 def _set_layer(network: nn.Module, name: str, layer: nn.Module, backbone: Backbone) -> None:
-    known = dict(network.named_modules())
-    if name not in known:
-        raise UserError(f"{backbone.architecture or backbone.weights} has no layer {name!r}{did_you_mean(name, known)}")
+    modules = dict(network.named_modules())
+    if name not in modules:
+        raise UserError(
+            f"{backbone.architecture or backbone.weights} has no layer {name!r}{did_you_mean(name, modules)}"
+        )
     parent, _, leaf = name.rpartition(".")
-    setattr(known[parent], leaf, layer)
+    setattr(modules[parent], leaf, layer)
 
 
 def _timm_network(name: str) -> Any:
@@ -188,12 +190,12 @@ def timm_source(name: str) -> Source:
 
     architecture = name.removeprefix("timm:")
     network = _timm_network(architecture)
-    said = resolve_model_data_config(network)
-    _, height, width = said["input_size"]
+    config = resolve_model_data_config(network)
+    _, height, width = config["input_size"]
     crop = max(height, width)
-    resize_to = max(crop, round(crop / said.get("crop_pct", 1.0)))
-    resample = said["interpolation"] if said["interpolation"] in ("bicubic", "bilinear") else "bicubic"
-    mean, std = ((float(red), float(green), float(blue)) for red, green, blue in (said["mean"], said["std"]))
+    resize_to = max(crop, round(crop / config.get("crop_pct", 1.0)))
+    resample = config["interpolation"] if config["interpolation"] in ("bicubic", "bilinear") else "bicubic"
+    mean, std = ((float(red), float(green), float(blue)) for red, green, blue in (config["mean"], config["std"]))
     preprocessing = Preprocessing(height, width, resample, "crop", resize_to, mean, std)
     digest = hashlib.sha256()
     for key, value in sorted(network.state_dict().items()):

@@ -56,7 +56,7 @@ def quantize(graph: bytes, pictures: NDArray[np.uint8]) -> bytes:
 
     name, batch = _input(onnx.load_from_string(graph))
 
-    class Pictures(CalibrationDataReader):
+    class Pictures(CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
             self._runs = _runs(pictures, batch)
 
@@ -65,9 +65,9 @@ def quantize(graph: bytes, pictures: NDArray[np.uint8]) -> bytes:
             return None if run is None else {name: run}
 
     with tempfile.TemporaryDirectory() as folder:
-        given, prepared, made = (str(Path(folder, word)) for word in ("given.onnx", "prepared.onnx", "made.onnx"))
-        Path(given).write_bytes(graph)
-        quant_pre_process(given, prepared, skip_symbolic_shape=True)
+        source, prepared, made = (str(Path(folder, word)) for word in ("source.onnx", "prepared.onnx", "made.onnx"))
+        Path(source).write_bytes(graph)
+        quant_pre_process(source, prepared, skip_symbolic_shape=True)
         quantize_static(
             prepared, made, Pictures(), quant_format=QuantFormat.QDQ, op_types_to_quantize=OPERATORS, per_channel=True,
             activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,

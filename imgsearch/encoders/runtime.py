@@ -23,7 +23,8 @@ BATCH = 2  # images a run: the most images a second on one core, and the least m
 class Runtime(Protocol):
     """``pixels`` uint8 (n, height, width, 3), RGB, any n → float32 (n, dim), unit rows (an all-zero row stays zero)."""
 
-    def __call__(self, pixels: Pixels) -> Matrix: ...
+    def __call__(self, pixels: Pixels) -> Matrix:
+        """The embeddings of these images."""
 
 
 def load_runtime(graph: bytes, encoder: Encoder, n_threads: int) -> Runtime:
@@ -68,14 +69,14 @@ def _onnx(graph: bytes, encoder: Encoder, n_threads: int) -> Runtime:
         raise UserError(
             f"encoder {encoder.name}: ONNX Runtime does not take its graph ({_first_line(error)})"
         ) from None
-    given, taken = session.get_inputs()[0], session.get_outputs()[0].name
-    fixed = given.shape[0] if isinstance(given.shape[0], int) else None
+    image, output = session.get_inputs()[0], session.get_outputs()[0].name
+    fixed = image.shape[0] if isinstance(image.shape[0], int) else None
 
     def run(pixels: Pixels) -> Matrix:
         n = len(pixels)
         if fixed and n < fixed:  # a graph made for one batch size: the rest is padding
             pixels = np.concatenate([pixels, np.zeros((fixed - n, *pixels.shape[1:]), np.uint8)])
-        return session.run([taken], {given.name: pixels})[0][:n]
+        return session.run([output], {image.name: pixels})[0][:n]
 
     return _checked(encoder, run, fixed or BATCH)
 
@@ -117,22 +118,22 @@ def _torch(graph: bytes, encoder: Encoder) -> Any:
 
 def _checked(encoder: Encoder, run: Any, batch: int) -> Runtime:
     """``run`` over any number of images, ``batch`` at a time, refusing pixels of another shape or dtype."""
-    wanted = (encoder.preprocessing.height, encoder.preprocessing.width, 3)
+    shape = (encoder.preprocessing.height, encoder.preprocessing.width, 3)
 
     def embed(pixels: Pixels) -> Matrix:
-        if pixels.shape[1:] != wanted or pixels.dtype != np.uint8:
+        if pixels.shape[1:] != shape or pixels.dtype != np.uint8:
             raise ValueError(
-                f"pixels are {pixels.dtype} {pixels.shape}; this encoder takes uint8 (n, {wanted[0]}, {wanted[1]}, 3)"
+                f"pixels are {pixels.dtype} {pixels.shape}; this encoder takes uint8 (n, {shape[0]}, {shape[1]}, 3)"
             )
         rows = np.empty((len(pixels), encoder.dim), np.float32)
         for start in range(0, len(pixels), batch):
             part = np.ascontiguousarray(pixels[start : start + batch])
-            given = run(part)
-            if given.shape != (len(part), encoder.dim):
+            answer = run(part)
+            if answer.shape != (len(part), encoder.dim):
                 raise UserError(
-                    f"encoder {encoder.name}: gives {given.shape}, not {(len(part), encoder.dim)}; check its dim"
+                    f"encoder {encoder.name}: gives {answer.shape}, not {(len(part), encoder.dim)}; check its dim"
                 )
-            rows[start : start + len(part)] = given
+            rows[start : start + len(part)] = answer
         return rows
 
     return embed

@@ -44,8 +44,8 @@ class Sidecar:
 
     def over(self, defaults: Sidecar) -> Sidecar:
         """This file's values, and ``defaults`` where it has none."""
-        said = {field.name: value for field in fields(self) if (value := getattr(self, field.name)) is not None}
-        return replace(defaults, **said)
+        values = {field.name: value for field in fields(self) if (value := getattr(self, field.name)) is not None}
+        return replace(defaults, **values)
 
     def require(self, path: Path, *names: str) -> None:
         """Raises ``UserError`` naming the keys of ``names`` that nothing gave, and where to write them."""
@@ -81,16 +81,16 @@ def parse_sidecar(text: str, where: str) -> Sidecar:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{where}: {error}") from None
-    known = [field.name for field in fields(Sidecar)]
+    keys = [field.name for field in fields(Sidecar)]
     for key in table:
-        if key not in known:
-            raise UserError(f"{where} has unknown key {key!r}{did_you_mean(key, known)}; known: {', '.join(known)}")
+        if key not in keys:
+            raise UserError(f"{where} has unknown key {key!r}{did_you_mean(key, keys)}; known: {', '.join(keys)}")
     return Sidecar(**{key: _checked(key, value, where) for key, value in table.items()})
 
 
 def _checked(key: str, value: Any, where: str) -> Any:
-    def refuse(wanted: str) -> UserError:
-        return UserError(f"{where}: {key} = {value!r}, but it must be {wanted}")
+    def refuse(kind: str) -> UserError:
+        return UserError(f"{where}: {key} = {value!r}, but it must be {kind}")
 
     if key in ("fit", "resample"):
         choices = FITS if key == "fit" else RESAMPLES

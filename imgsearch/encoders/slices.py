@@ -10,17 +10,18 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from pyspark import Broadcast
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from imgsearch.encoders.encoder import Encoder
 from imgsearch.encoders.udf import EMBEDDED, embed
 from imgsearch.images.decode import DecodeLimits
-from imgsearch.images.sources import with_bytes
+from imgsearch.images.sources import first_paths, with_bytes
 from imgsearch.lake.lost_workers import was_lost
 from imgsearch.lake.progress import Progress
-from imgsearch.lake.session import n_slots
+from imgsearch.lake.quarantine import quarantine
+from imgsearch.lake.session import n_tasks
 from imgsearch.lake.staging import StagedRows
 from imgsearch.lake.store import TableStore
 from imgsearch.projections.projection import Projection
@@ -71,12 +72,12 @@ class Counts(NamedTuple):
 
 def unseen(warehouse: TableStore, encoder_id: str) -> DataFrame:
     """Distinct images (``image_id``, one ``path``) that this encoder has neither embedded nor refused."""
-    images = warehouse.read(IMAGES).groupBy("image_id").agg(F.min("path").alias("path"))
+    images = first_paths(warehouse.read(IMAGES))
     seen = _embedded_ids(warehouse, encoder_id).union(refused(warehouse, encoder_id).select("image_id"))
     return images.join(seen, on="image_id", how="left_anti")
 
 
-def to_retry(warehouse: TableStore, encoder_id: str, elsewhere: bool = False) -> DataFrame:
+def to_retry(warehouse: TableStore, encoder_id: str, *, elsewhere: bool = False) -> DataFrame:
     """Distinct images that this encoder has refused, but for a reason that another try may mend.
 
     ``path`` is one that was not refused, where an image has such a one; ``elsewhere``: only images that have one.
@@ -104,7 +105,7 @@ def refused(warehouse: TableStore, encoder_id: str) -> DataFrame:
     return warehouse.read_or_empty(QUARANTINE).where((F.col("stage") == "embed") & (F.col("encoder_id") == encoder_id))
 
 
-def embed_slice(work: Work, images: DataFrame, n_images: int, retried: bool = False) -> Counts:
+def embed_slice(work: Work, images: DataFrame, n_images: int, *, retried: bool = False) -> Counts:
     """Embed ``images`` (``image_id``, ``path``) and commit them.
 
     ``retried``: they were refused before for a reason that may have passed. Each is decoded in a process of its own,
@@ -127,9 +128,9 @@ def commit_left_over(work: Work) -> Counts:
     counts = Counts()
     with work.warehouse.turn(f"{work.staging_name}-left-over") as is_ours:
         for staged in work.warehouse.left_over(work.staging_name) if is_ours else ():
-            wanted = unseen(work.warehouse, work.encoder.encoder_id).select("image_id")
+            ids = unseen(work.warehouse, work.encoder.encoder_id).select("image_id")
             rows = staged.read(STAGED_SCHEMA, left_over=True).where(F.col("reason").isNull())
-            counts = counts.plus(_commit(work, rows.join(wanted, on="image_id", how="left_semi")))
+            counts = counts.plus(_commit(work, rows.join(ids, on="image_id", how="left_semi")))
             staged.remove()
     return counts
 
@@ -140,15 +141,15 @@ def _requests(staged: StagedRows) -> DataFrame:
 
 def _embedded(work: Work, images: DataFrame, n_images: int, limits: DecodeLimits) -> DataFrame:
     """Images → rows of ``STAGED_SCHEMA``."""
-    tasks = n_tasks(work.warehouse.spark, n_images)
+    tasks = n_tasks(work.warehouse.spark, n_images, TASK_IMAGES)
     files = with_bytes(work.warehouse, images).withColumnRenamed("image_id", "requested_id").repartition(tasks)
     # whatever is wrong with other bytes says nothing about the image: half a file, say, that is being written
     changed = F.col("image_id") != F.col("requested_id")
-    said = "the file is not the one that was ingested; ingest it again"
+    detail = "the file is not the one that was ingested; ingest it again"
     projection_id = None if work.projection is None else work.projection.value.projection_id
     return (
         embed(files, work.encoder, work.graph, limits, work.progress, work.projection)
-        .withColumn("detail", F.when(changed, said).otherwise(F.col("detail")))
+        .withColumn("detail", F.when(changed, detail).otherwise(F.col("detail")))
         .withColumn("reason", F.when(changed, "changed").otherwise(F.col("reason")))
         .withColumn("projection_id", F.lit(projection_id).cast("string"))
         .select(*STAGED_SCHEMA.names)
@@ -159,20 +160,17 @@ def _commit(work: Work, staged: DataFrame) -> Counts:
     """Commit staged rows to ``embeddings``, ``vectors`` and ``quarantine``, each image once."""
     answers = staged.select("path", "requested_id", "reason", "detail").dropDuplicates(["requested_id"])
     n, n_bad = answers.agg(F.count("*"), F.count("reason")).collect()[0]
-    encoder_id = F.lit(work.encoder.encoder_id)
+    encoder_id = work.encoder.encoder_id
     if n > n_bad:
-        good = staged.where(F.col("reason").isNull()).withColumn("encoder_id", encoder_id)
+        good = staged.where(F.col("reason").isNull()).withColumn("encoder_id", F.lit(encoder_id))
         work.warehouse.insert_new(EMBEDDINGS, good.withColumn("embedded_at", F.current_timestamp()))
         if work.projection is not None:  # an image that got no vector here is left to compress, which says why
             current = F.col("projection_id") == work.projection.value.projection_id
             work.warehouse.insert_new(VECTORS, good.where(F.col("vector").isNotNull() & current))
     if n_bad or work.warehouse.exists(QUARANTINE):
         bad = answers.where(F.col("reason").isNotNull())
-        columns = bad.unionByName(_mended(work, answers, bad)).select(
-            "path", F.col("requested_id").alias("image_id"), F.lit("embed").alias("stage"),
-            encoder_id.alias("encoder_id"), "reason", "detail", F.current_timestamp().alias("quarantined_at"),
-        )  # fmt: skip
-        work.warehouse.merge(QUARANTINE, columns, delete=F.col("s.reason").isNull())
+        rows = bad.unionByName(_mended(work, answers, bad)).withColumnRenamed("requested_id", "image_id")
+        quarantine(work.warehouse, rows, "embed", encoder_id, mended=True)
     return Counts(n - n_bad, n_bad)
 
 
@@ -184,10 +182,3 @@ def _mended(work: Work, answers: DataFrame, bad: DataFrame) -> DataFrame:
     rows = rows.join(bad.select("path"), on="path", how="left_anti")
     nothing = {name: F.lit(None).cast("string") for name in ("reason", "detail")}
     return rows.select("path", F.col("image_id").alias("requested_id")).withColumns(nothing)
-
-
-def n_tasks(spark: SparkSession, n_images: int) -> int:
-    """Tasks for a slice: whole rounds of the slots there are, two at least, of about ``TASK_IMAGES`` images a task."""
-    slots = n_slots(spark)
-    rounds = max(2, round(n_images / (TASK_IMAGES * slots)))
-    return max(1, min(n_images, rounds * slots))

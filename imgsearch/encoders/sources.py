@@ -57,15 +57,15 @@ def list_encoders() -> list[Listed]:
     """Every encoder known by name, without importing torch: the embedded ones, then torchvision's."""
     listed = []
     for name, lite in LITES.items():
-        there = importlib.util.find_spec(_lite_package(name)) is not None
-        listed.append(Listed(name, LITE_DIM, "offline" if there else "download", lite.note))
+        is_here = importlib.util.find_spec(_lite_package(name)) is not None
+        listed.append(Listed(name, LITE_DIM, "offline" if is_here else "download", lite.note))
     torch = not missing("torch")
     for name, entries in torchvision.networks().items():
         for entry in entries:
-            there = torch and files.hub_path(entry.file).exists()
+            is_here = torch and files.hub_path(entry.file).exists()
             shown = name if entry.default else f"{name}:{entry.weights}"
             note = f"torchvision {entry.weights}, {entry.crop} px"
-            listed.append(Listed(shown, entry.dim, "offline" if there else "download", note))
+            listed.append(Listed(shown, entry.dim, "offline" if is_here else "download", note))
     return listed
 
 
@@ -79,10 +79,10 @@ def _lite(name: str) -> Source:
     package = importlib.util.find_spec(_lite_package(name))
     if package is None or not package.submodule_search_locations:
         raise UserError(f"encoder {name}: the package {_lite_package(name)} is broken; install it again")
-    found = sorted(Path(package.submodule_search_locations[0], "models").glob("*.pth"))
-    if not found:
+    paths = sorted(Path(package.submodule_search_locations[0], "models").glob("*.pth"))
+    if not paths:
         raise UserError(f"encoder {name}: no weights inside the package {_lite_package(name)}; install it again")
-    path, side = found[0], LITES[name].size
+    path, side = paths[0], LITES[name].size
     return Source(
         Backbone("lite", name, str(path), files.file_sha256(path), last_layer="_fc", pool_layer="_avg_pooling"),
         Preprocessing(side, side, "bicubic", "squash", None, LITE_MEAN, LITE_STD),
@@ -118,21 +118,21 @@ def _published_sidecar(entry: torchvision.Network) -> Sidecar:
 def _file(path: Path) -> Source:
     if not path.is_file():
         raise UserError(f"encoder {path}: there is no such file")
-    kind, said = files.kind_of(path), read_sidecar(path)
+    kind, sidecar = files.kind_of(path), read_sidecar(path)
     if kind == "state_dict":
-        return _state_dict(path, said)
-    if said.architecture is not None:
+        return _state_dict(path, sidecar)
+    if sidecar.architecture is not None:
         raise UserError(f"{path.with_suffix('.toml')}: {path.name} holds its own network; remove 'architecture'")
     if kind == "onnx":
-        return _onnx(path, said)
-    said = said.over(Sidecar(last_layer="", pool_layer=""))
-    said.require(path, "size", "mean", "std")
-    return _measured(path, Backbone(kind, "", str(path), files.file_sha256(path)), said)
+        return _onnx(path, sidecar)
+    sidecar = sidecar.over(Sidecar(last_layer="", pool_layer=""))
+    sidecar.require(path, "size", "mean", "std")
+    return _measured(path, Backbone(kind, "", str(path), files.file_sha256(path)), sidecar)
 
 
-def _state_dict(path: Path, said: Sidecar) -> Source:
-    said.require(path, "architecture")
-    architecture = said.architecture or ""
+def _state_dict(path: Path, sidecar: Sidecar) -> Source:
+    sidecar.require(path, "architecture")
+    architecture = sidecar.architecture or ""
     family: Family = "torchvision"
     if architecture in LITES:
         family, side = "lite", LITES[architecture].size
@@ -147,41 +147,41 @@ def _state_dict(path: Path, said: Sidecar) -> Source:
         raise UserError.unknown(
             f"architecture in {path.with_suffix('.toml')}:", architecture, [*LITES, *torchvision.networks()]
         )
-    if said.last_layer not in (None, defaults.last_layer):
+    if sidecar.last_layer not in (None, defaults.last_layer):
         defaults = replace(defaults, dim=None)  # another layer left out, another size
-    merged = said.over(defaults)
+    merged = sidecar.over(defaults)
     backbone = Backbone(
         family, architecture, str(path), files.file_sha256(path), merged.last_layer or "", merged.pool_layer or ""
     )
     return _measured(path, backbone, merged)
 
 
-def _measured(path: Path, backbone: Backbone, said: Sidecar) -> Source:
+def _measured(path: Path, backbone: Backbone, sidecar: Sidecar) -> Source:
     """A source whose size, where neither the sidecar nor a table gives it, is measured in one run (imports torch)."""
-    preprocessing = _preprocessing(path, said)
-    if said.dim is None:
+    preprocessing = _preprocessing(path, sidecar)
+    if sidecar.dim is None:
         from imgsearch.encoders.networks import measure_dim
 
         require("torch", f"encoder {path}")
         return Source(backbone, preprocessing, measure_dim(backbone, preprocessing))
-    return Source(backbone, preprocessing, said.dim)
+    return Source(backbone, preprocessing, sidecar.dim)
 
 
-def _onnx(path: Path, said: Sidecar) -> Source:
+def _onnx(path: Path, sidecar: Sidecar) -> Source:
     from imgsearch.encoders.onnx_file import describe
 
     for key in ("last_layer", "pool_layer"):
-        if getattr(said, key) is not None:
+        if getattr(sidecar, key) is not None:
             raise UserError(f"{path.with_suffix('.toml')}: a graph has no '{key}'; name the tensor to take as 'output'")
-    graph = describe(path, said.output or "")
-    if graph.size and said.size not in (None, graph.size):
+    graph = describe(path, sidecar.output or "")
+    if graph.size and sidecar.size not in (None, graph.size):
         raise UserError(
-            f"{path.with_suffix('.toml')}: size {said.size}, but the graph takes {graph.size} (height, width)"
+            f"{path.with_suffix('.toml')}: size {sidecar.size}, but the graph takes {graph.size} (height, width)"
         )
-    said = said.over(Sidecar(size=graph.size, dim=graph.dim))
-    said.require(path, "size", "mean", "std", "dim")
+    sidecar = sidecar.over(Sidecar(size=graph.size, dim=graph.dim))
+    sidecar.require(path, "size", "mean", "std", "dim")
     backbone = Backbone("onnx", "", str(path), graph.sha256, output=graph.output)
-    return Source(backbone, _preprocessing(path, said), said.dim or 0)
+    return Source(backbone, _preprocessing(path, sidecar), sidecar.dim or 0)
 
 
 def _timm(name: str) -> Source:
@@ -191,13 +191,15 @@ def _timm(name: str) -> Source:
     return timm_source(name)
 
 
-def _preprocessing(path: Path, said: Sidecar) -> Preprocessing:
-    said.require(path, "size", "mean", "std")
-    (height, width), fit = said.size or (0, 0), said.fit or "squash"
-    resize_to = said.resize_to if fit == "crop" else None
+def _preprocessing(path: Path, sidecar: Sidecar) -> Preprocessing:
+    sidecar.require(path, "size", "mean", "std")
+    (height, width), fit = sidecar.size or (0, 0), sidecar.fit or "squash"
+    resize_to = sidecar.resize_to if fit == "crop" else None
     if fit == "crop":
         resize_to = resize_to or max(height, width)
         if resize_to < max(height, width):
             raise UserError(f"encoder {path}: resize_to {resize_to} is smaller than the crop, {height} x {width}")
     zero, one = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
-    return Preprocessing(height, width, said.resample or "bicubic", fit, resize_to, said.mean or zero, said.std or one)
+    return Preprocessing(
+        height, width, sidecar.resample or "bicubic", fit, resize_to, sidecar.mean or zero, sidecar.std or one
+    )

@@ -23,7 +23,7 @@ from imgsearch.encoders.graphs import graph_of
 from imgsearch.encoders.runtime import Runtime, load_runtime
 from imgsearch.errors import ImageError
 from imgsearch.images.decode import DecodeLimits
-from imgsearch.lake.local_files import read_local
+from imgsearch.lake.local_files import content_of
 from imgsearch.lake.lost_workers import is_retry
 from imgsearch.lake.progress import Progress
 from imgsearch.lake.worker import keep
@@ -120,7 +120,7 @@ def embed_batch(
 
     def source(i: int, path: str, content: bytes | None) -> Callable[[], bytes]:
         def read() -> bytes:
-            data = content if content is not None else read_local(path, limits.memory)
+            data = content_of(path, content, limits.memory)
             digests[i] = hashlib.sha256(data).hexdigest()
             return data
 
@@ -159,7 +159,7 @@ def augment_udf(
             packed: list[bytes | None] = []
             for path, content in zip(paths, contents, strict=True):
                 try:
-                    data = content if content is not None else read_local(path, limits.memory)
+                    data = content_of(path, content, limits.memory)
                     mean = embed_variants(data, ways, runtime, encoder.preprocessing, bounds)
                     packed.append(pack(mean[None])[0].as_py() if mean.any() else None)
                 except ImageError:  # the plain embedding of the same file says why, in its own row

@@ -76,10 +76,10 @@ def load_state_dict(path: Path) -> dict[str, torch.Tensor]:
         except SafetensorError as error:
             raise UserError(f"weights {path}: not a safetensors file ({error})") from None
     try:
-        held = torch.load(path, map_location="cpu", weights_only=True)
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises UnpicklingError, RuntimeError, EOFError, ... depending on the bytes
         raise _refusal(path, error) from None
-    return _without_prefix(_unwrap(path, held))
+    return _without_prefix(_unwrap(path, loaded))
 
 
 def load_network(path: Path, kind: Literal["script", "program"]) -> Any:
@@ -95,7 +95,7 @@ def load_network(path: Path, kind: Literal["script", "program"]) -> Any:
         with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             logging.disable(logging.WARNING)
-            return torch.jit.load(str(path), "cpu") if kind == "script" else torch.export.load(str(path)).module()
+            return torch.jit.load(str(path), "cpu") if kind == "script" else torch.export.load(str(path)).module()  # type: ignore[no-untyped-call]
     except Exception as error:  # torch raises many kinds, depending on the bytes
         what, call = (
             ("TorchScript", "torch.jit.save") if kind == "script" else ("an exported program", "torch.export.save")
@@ -121,16 +121,16 @@ def _refusal(path: Path, error: Exception) -> UserError:
     )
 
 
-def _unwrap(path: Path, held: Any) -> dict[str, torch.Tensor]:
+def _unwrap(path: Path, loaded: Any) -> dict[str, torch.Tensor]:
     import torch
 
-    if isinstance(held, dict):
+    if isinstance(loaded, dict):
         for name in WRAPPED_UNDER:
-            if isinstance(held.get(name), dict):
-                held = held[name]
-        tensors = OrderedDict((str(name), value) for name, value in held.items() if isinstance(value, torch.Tensor))
+            if isinstance(loaded.get(name), dict):
+                loaded = loaded[name]
+        tensors = OrderedDict((str(name), value) for name, value in loaded.items() if isinstance(value, torch.Tensor))
         if tensors:
-            return with_metadata(tensors, getattr(held, "_metadata", None))
+            return with_metadata(tensors, getattr(loaded, "_metadata", None))
     raise UserError(f"weights {path}: no tensors in it; expected a state dict, torch.save(model.state_dict(), …)")
 
 
@@ -167,16 +167,16 @@ def published(file: str) -> tuple[Path, str]:
     checked. Raises ``UserError`` when it is neither there nor to be had, or is another file.
     """
     path = hub_path(file)
-    wanted = path.stem.rsplit("-", 1)[-1]
+    digits = path.stem.rsplit("-", 1)[-1]
     if not path.exists():
-        _download(file, path, wanted)
-    found = file_sha256(path)
-    if not found.startswith(wanted):
+        _download(file, path, digits)
+    sha256 = file_sha256(path)
+    if not sha256.startswith(digits):
         raise UserError(
-            f"weights {path}: its sha-256 begins with {found[: len(wanted)]}, not {wanted}: a broken download? "
+            f"weights {path}: its sha-256 begins with {sha256[: len(digits)]}, not {digits}: a broken download? "
             f"Remove it, or fetch {PUBLISHED_AT}{file} again"
         )
-    return path, found
+    return path, sha256
 
 
 def _download(file: str, path: Path, hash_prefix: str) -> None:

@@ -178,7 +178,7 @@ def _load(picture: _Picture, fp: DeadlineFile) -> tuple[Image.Image, tuple[float
         raise ImageError(TRUNCATED, "JPEG: the data end before the picture does")
     pixels = im if frame is None else on_its_canvas(im, frame)
     across, down = _factor(im.width, whole[0]), _factor(im.height, whole[1])
-    return reduced_to_8bit(pixels, (across, down), inverted), (width / across, height / down)
+    return reduced_to_8bit(pixels, (across, down), inverted=inverted), (width / across, height / down)
 
 
 def _factor(have: int, wanted: int) -> int:

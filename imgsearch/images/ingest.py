@@ -19,12 +19,15 @@ from imgsearch.images.changes import compare, forget, forget_refused, gone, kept
 from imgsearch.images.inspection import inspect
 from imgsearch.images.source_tables import distinct_images
 from imgsearch.images.sources import read_source
-from imgsearch.lake.files import Found, n_tasks, with_content
+from imgsearch.lake.files import Found, with_content
 from imgsearch.lake.identifiers import quoted_part
+from imgsearch.lake.quarantine import quarantine
 from imgsearch.lake.runs import RunSummary, Stopwatch, finish
+from imgsearch.lake.session import n_tasks
 from imgsearch.lake.store import TableStore
 from imgsearch.tables import CONTENTS, IMAGES, QUARANTINE
 
+TASK_FILES = 256  # read by one task
 FILE_ROWS = 200_000  # rows of 'images' in a file, about 30 MB
 
 
@@ -96,18 +99,14 @@ def _write(warehouse: TableStore, rows: DataFrame, counts: Counts) -> None:
     good = rows.where(F.col("reason").isNull()).drop("reason", "detail", "_image_id", "n_rows")
     warehouse.merge(IMAGES, good.coalesce(max(1, counts.n // FILE_ROWS)))
     if counts.bad or warehouse.exists(QUARANTINE):  # a file that was mended leaves the quarantine
-        refused = rows.select(
-            "path", "image_id", F.lit("ingest").alias("stage"), F.lit(None).cast("string").alias("encoder_id"),
-            "reason", "detail", "n_bytes", "modified_at", "etag", F.current_timestamp().alias("quarantined_at"),
-        )  # fmt: skip
-        warehouse.merge(QUARANTINE, refused.coalesce(1), delete=F.col("s.reason").isNull())
+        quarantine(warehouse, rows.coalesce(1), "ingest", mended=True)
 
 
 def _inspected(warehouse: TableStore, files: DataFrame, found: Found, config: IngestConfig) -> DataFrame:
     """Files that are new or have changed, read; and of a table, whose metadata may have changed, the others too."""
     todo = files.where(~F.col("_unchanged"))
     n_todo = todo.where(F.col("reason").isNull()).count()
-    todo = todo.repartition(n_tasks(warehouse.spark, max(1, n_todo)))
+    todo = todo.repartition(n_tasks(warehouse.spark, n_todo, TASK_FILES))
     read = inspect(with_content(warehouse.spark, todo, config.max_bytes), config.max_pixels, config.max_bytes)
     if found.n_files is not None:
         return read
@@ -170,8 +169,8 @@ def _notes(config: IngestConfig, counts: Counts, n_gone: int, left: int, unknown
     if counts.repeats:
         notes.append(f"{counts.repeats:,} rows repeat the image of another row, whose metadata counts")
     if n_gone:
-        said = "they and what was derived of them left" if config.prune else "they stay until ingest has --prune"
-        notes.append(f"{n_gone:,} files of this input are gone: {said}")
+        consequence = "they and what was derived of them left" if config.prune else "they stay until ingest has --prune"
+        notes.append(f"{n_gone:,} files of this input are gone: {consequence}")
     if left:
         notes.append(f"{left:,} images have no file with their bytes any more: what was derived of them left")
     if unknown:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator
 
 import pandas as pd
@@ -11,9 +12,8 @@ from pyspark.sql import functions as F
 
 from imgsearch.errors import ImageError
 from imgsearch.images.decode import DecodeLimits, read_header
-from imgsearch.images.formats import OUT_OF_MEMORY
-from imgsearch.lake.files import read_local
-from imgsearch.lake.local_files import refuse_large
+from imgsearch.lake.isolation import OUT_OF_MEMORY
+from imgsearch.lake.local_files import content_of, refuse_large
 
 INSPECTION = (
     "image_id string, format string, width int, height int, n_pages int, n_bytes bigint, reason string, detail string"
@@ -50,7 +50,7 @@ def inspect_one(
     max_bytes: int,
 ) -> Inspected:
     """One file → a row of ``INSPECTION``; the last two null where it is usable. ``reason``: a refusal that stands."""
-    size = None if n_bytes is None or n_bytes != n_bytes else int(n_bytes)
+    size = None if n_bytes is None or math.isnan(n_bytes) else int(n_bytes)
     image_id = None
     try:
         if reason is not None:
@@ -58,7 +58,7 @@ def inspect_one(
         refuse_large(size or 0, max_bytes)
         if size == 0 and content is None:
             content = b""
-        data = content if content is not None else read_local(str(path), max_bytes)
+        data = content_of(str(path), content, max_bytes)
         size = len(data)
         refuse_large(size, max_bytes)
         image_id = hashlib.sha256(data).hexdigest()

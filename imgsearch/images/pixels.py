@@ -27,7 +27,7 @@ ROWS = 256  # rows scaled at once: bounds the float copies
 DEEP_MODES = frozenset({"I;16", "I;16L", "I;16B", "I;16N", "I", "F"})
 
 
-def to_8bit(im: Image.Image, inverted: bool = False, page: str | None = None) -> Image.Image:
+def to_8bit(im: Image.Image, *, inverted: bool = False, page: str | None = None) -> Image.Image:
     """``im``, loaded, in mode ``L`` (grey) or ``RGB`` by this module's rules; itself if it is so already.
 
     ``inverted``: deep grey counts from white (TIFF's ``WhiteIsZero``, which Pillow applies to 8-bit images only).
@@ -60,7 +60,7 @@ def page_colour(im: Image.Image) -> str:
     return "black" if len(alphas) > 1 else "white"
 
 
-def reduced_to_8bit(im: Image.Image, factors: tuple[int, int], inverted: bool = False) -> Image.Image:
+def reduced_to_8bit(im: Image.Image, factors: tuple[int, int], *, inverted: bool = False) -> Image.Image:
     """``to_8bit(im, inverted).reduce(factors)``, holding little more than ``im`` and the result.
 
     ``factors``: (across, down), whole. CMYK is reduced first, and converted then.
@@ -69,7 +69,7 @@ def reduced_to_8bit(im: Image.Image, factors: tuple[int, int], inverted: bool = 
         return to_8bit(im.reduce(factors))
     page = page_colour(im) if im.mode not in DEEP_MODES and im.has_transparency_data else None
     if im.width * im.height <= BAND or (im.mode in ("L", "RGB") and not im.has_transparency_data):
-        whole = to_8bit(im, inverted, page)
+        whole = to_8bit(im, inverted=inverted, page=page)
         return whole if factors == (1, 1) else whole.reduce(factors)
     across, down = factors
     rows = max(1, BAND // im.width // down) * down  # whole blocks, so that bands change no average

@@ -29,7 +29,7 @@ PLACE = "path string, reason string"
 
 
 def table_rows(
-    spark: SparkSession, table: DataFrame, where: str, option: str, follow_links: bool = False
+    spark: SparkSession, table: DataFrame, where: str, option: str, *, follow_links: bool = False
 ) -> tuple[Found, bool]:
     """The rows of a table, and whether they hold the images' bytes. Raises ``UserError`` for a table of another kind.
 

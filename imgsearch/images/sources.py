@@ -18,25 +18,30 @@ from imgsearch.lake.store import TableStore, read_any
 from imgsearch.places import SCHEME
 from imgsearch.tables import CONTENTS
 
+MAX_FOLDER_LEVELS, MAX_FOLDER_KEYS = 8, 100
+HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
+
+
+def first_paths(images: DataFrame) -> DataFrame:
+    """``image_id`` and ``path``: one row an image, the first of its paths."""
+    return images.groupBy("image_id").agg(F.min("path").alias("path"))
+
 
 def with_bytes(warehouse: TableStore, images: DataFrame) -> DataFrame:
     """``image_id``, ``path`` and ``content``: from ``contents`` where they came in a table, else read by the worker."""
     if not warehouse.exists(CONTENTS):
         return with_content(warehouse.spark, images)
     contents = warehouse.read(CONTENTS)
-    held = images.join(contents, on="image_id", how="inner")
+    from_table = images.join(contents, on="image_id", how="inner")
     elsewhere = images.join(contents.select("image_id"), on="image_id", how="left_anti")
-    return held.unionByName(with_content(warehouse.spark, elsewhere))
-
-
-MAX_FOLDER_LEVELS, MAX_FOLDER_KEYS = 8, 100
-HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
+    return from_table.unionByName(with_content(warehouse.spark, elsewhere))
 
 
 def read_source(
     spark: SparkSession,
     where: str,
     option: str = "input",
+    *,
     with_folders: bool = True,
     follow_links: bool = False,
     stage: Callable[[DataFrame], DataFrame] | None = None,
@@ -48,8 +53,8 @@ def read_source(
     """
     table = _table(spark, where)
     if table is not None:
-        return table_rows(spark, table, where, option, follow_links)
-    found = find_files(spark, where, option, follow_links, stage)
+        return table_rows(spark, table, where, option, follow_links=follow_links)
+    found = find_files(spark, where, option, follow_links=follow_links, stage=stage)
     if found is None:
         raise UserError(f"--{option} {where}: there is no such folder, file, glob match or Delta table; check the name")
     return (_with_folders(found) if with_folders else found), False

@@ -31,13 +31,14 @@ def label_metrics(spread: DataFrame, truth: DataFrame) -> list[Metric]:
 
     ``spread``: ``image_id``, ``label``, ``origin``.
     """
-    given = spread.where(F.col("origin") != "person").select("image_id", F.col("label").alias("given")).distinct()
-    pairs = given.join(truth, on="image_id", how="inner")
-    names = pairs.where(F.col("given").isNotNull()).select(F.col("given").alias("label")).distinct()
+    assigned = spread.where(F.col("origin") != "person")
+    assigned = assigned.select("image_id", F.col("label").alias("assigned")).distinct()
+    pairs = assigned.join(truth, on="image_id", how="inner")
+    names = pairs.where(F.col("assigned").isNotNull()).select(F.col("assigned").alias("label")).distinct()
     if names.isEmpty() or not names.join(truth, on="label", how="left_anti").isEmpty():
         return []
-    right = F.sum((F.col("given") == F.col("label")).cast("int"))
-    n, n_named, n_right = pairs.agg(F.count("*"), F.count("given"), right).collect()[0]
+    right = F.sum((F.col("assigned") == F.col("label")).cast("int"))
+    n, n_named, n_right = pairs.agg(F.count("*"), F.count("assigned"), right).collect()[0]
     return [("label_accuracy", None, n_right / n_named), ("label_coverage", None, n_named / n)]
 
 
@@ -47,15 +48,15 @@ def search_metrics(matches: DataFrame, truth: DataFrame, of_path: DataFrame, cut
     ``of_path``: ``path`` and ``label`` as the truth has them.
     """
     best = matches.where(F.col("rank") <= max(cuts)).select("query_path", "rank", "image_id")
-    asked = best.select("query_path").where(F.col("query_path").isNotNull()).distinct()
+    query_paths = best.select("query_path").where(F.col("query_path").isNotNull()).distinct()
     levels = F.sequence(F.lit(1), F.size(F.split("query_path", "/")))
-    tails = asked.select("query_path", F.explode(levels).alias("level"))
+    tails = query_paths.select("query_path", F.explode(levels).alias("level"))
     tails = tails.withColumn("path", F.expr("array_join(slice(split(query_path, '/'), -level, level), '/')"))
     labelled = tails.join(of_path, on="path", how="inner").groupBy("query_path")
-    wanted = labelled.agg(F.max(F.struct("level", "label")).alias("longest"))
-    wanted = wanted.select("query_path", F.col("longest.label").alias("wanted"))
-    answers = best.join(F.broadcast(wanted), on="query_path", how="inner").join(truth, on="image_id", how="left")
-    right = F.coalesce(F.col("label") == F.col("wanted"), F.lit(False))
+    query_labels = labelled.agg(F.max(F.struct("level", "label")).alias("longest"))
+    query_labels = query_labels.select("query_path", F.col("longest.label").alias("query_label"))
+    answers = best.join(F.broadcast(query_labels), on="query_path", how="inner").join(truth, on="image_id", how="left")
+    right = F.coalesce(F.col("label") == F.col("query_label"), F.lit(False))
     hits = [F.sum((right & (F.col("rank") <= cut)).cast("int")).alias(f"hits_{cut}") for cut in cuts]
     by_query = answers.groupBy("query_path").agg(*hits)
     means = [

@@ -14,6 +14,7 @@ from imgsearch.labels.calibration import Calibration, calibrate, labelled_pairs
 from imgsearch.labels.image_names import csv_frame, resolved, some_name
 from imgsearch.lake.batches import Batches, sample_rows
 from imgsearch.lake.identifiers import quoted_part
+from imgsearch.lake.rows import frame_of
 from imgsearch.lake.runs import RunSummary, Stopwatch, finish
 from imgsearch.lake.store import TableStore
 from imgsearch.projections.spaces import current_projection, vectors_of
@@ -26,10 +27,6 @@ MAX_IMAGES = 5_000
 MAX_PAIRS = 12_500_000
 YES, NO = ("1", "true", "yes", "y"), ("0", "false", "no", "n")
 SCORE_SCHEMA = "score float, matches boolean"
-CALIBRATION_SCHEMA = (
-    "projection_id string, threshold float, wanted_precision float, precision float, recall float, n_pairs bigint, "
-    "n_matching bigint, source string"
-)
 
 Scores = tuple[NDArray[np.float32], NDArray[np.bool_], int]
 
@@ -41,9 +38,9 @@ def run(spark: SparkSession, config: CalibrateConfig) -> RunSummary:
     _, projection = current_projection(warehouse, config.encoder)
     rows = csv_frame(warehouse, config.truth, "truth", ["path"])
     vectors = vectors_of(warehouse, projection.projection_id).select("image_id", "vector")
-    known_pairs = "other_path" in rows.columns
+    has_pairs = "other_path" in rows.columns
     scores, matching, n_images = (
-        pair_scores(warehouse, rows, vectors, config) if known_pairs else label_scores(warehouse, rows, vectors, config)
+        pair_scores(warehouse, rows, vectors, config) if has_pairs else label_scores(warehouse, rows, vectors, config)
     )
     calibration = calibrate(scores, matching, config.precision)
     if calibration is None:
@@ -68,14 +65,14 @@ def pair_scores(warehouse: TableStore, rows: DataFrame, vectors: DataFrame, conf
     ``MAX_PAIRS`` of them."""
     pairs = warehouse.stage(read_pairs(warehouse, rows, config), "pairs")
     named = pairs.select("image_id").unionByName(pairs.select(F.col("other_id").alias("image_id"))).distinct()
-    held = warehouse.stage(vectors.join(named, on="image_id", how="left_semi"), "paired-vectors")
-    both = pairs.join(held.withColumnRenamed("vector", "left"), on="image_id", how="inner").join(
-        held.select(F.col("image_id").alias("other_id"), F.col("vector").alias("right")), on="other_id", how="inner"
+    paired = warehouse.stage(vectors.join(named, on="image_id", how="left_semi"), "paired-vectors")
+    both = pairs.join(paired.withColumnRenamed("vector", "left"), on="image_id", how="inner").join(
+        paired.select(F.col("image_id").alias("other_id"), F.col("vector").alias("right")), on="other_id", how="inner"
     )
     some = sample_rows(both, "line", MAX_PAIRS, pairs.count())
     table = some.select("left", "right", "matches").mapInArrow(score_batches, SCORE_SCHEMA).toArrow()
     matching = table.column("matches").to_numpy(zero_copy_only=False).astype(bool)
-    return table.column("score").to_numpy().astype(np.float32), matching, held.count()
+    return table.column("score").to_numpy().astype(np.float32), matching, paired.count()
 
 
 def score_batches(batches: Batches) -> Batches:
@@ -134,12 +131,13 @@ def label_scores(warehouse: TableStore, rows: DataFrame, vectors: DataFrame, con
     return scores, matching, table.num_rows
 
 
-def write_calibration(warehouse: TableStore, projection_id: str, found: Calibration, config: CalibrateConfig) -> None:
+def write_calibration(
+    warehouse: TableStore, projection_id: str, calibration: Calibration, config: CalibrateConfig
+) -> None:
     """Put the threshold in the place of the one there was for this projection."""
     row = (
-        projection_id, found.threshold, config.precision, found.precision, found.recall, found.n_pairs,
-        found.n_matching, config.truth,
+        projection_id, calibration.threshold, config.precision, calibration.precision, calibration.recall,
+        calibration.n_pairs, calibration.n_matching, config.truth,
     )  # fmt: skip
-    frame = warehouse.spark.createDataFrame([row], CALIBRATION_SCHEMA)
-    frame = frame.withColumn("created_at", F.current_timestamp()).coalesce(1)
+    frame = frame_of(warehouse.spark, CALIBRATIONS, [row]).withColumn("created_at", F.current_timestamp())
     warehouse.replace(CALIBRATIONS, frame, where=f"projection_id = '{projection_id}'")

@@ -163,8 +163,10 @@ def anchored(decisions: Iterable[Decision], cluster_of: Mapping[str, int], proje
     for decision in decisions:
         if decision.projection_id not in (None, projection_id) and decision.cluster_id is not None:
             other = decision.other_cluster_id if decision.action == "same_as" else None
-            decision = decision._replace(cluster_id=cluster_of.get(decision.medoid_id or ""), other_cluster_id=other)
-        moved.append(decision)
+            place = cluster_of.get(decision.medoid_id or "")
+            moved.append(decision._replace(cluster_id=place, other_cluster_id=other))
+        else:
+            moved.append(decision)
     return moved
 
 

@@ -20,6 +20,7 @@ from imgsearch.labels.retrieval_quality import CUTS, Labelled, quality
 from imgsearch.lake.csv_files import write_file
 from imgsearch.lake.identifiers import quoted_part
 from imgsearch.lake.owned import check_file
+from imgsearch.lake.rows import frame_of
 from imgsearch.lake.runs import RunSummary, Stopwatch, finish
 from imgsearch.lake.store import TableStore
 from imgsearch.projections.spaces import current_projection, vectors_of
@@ -27,8 +28,6 @@ from imgsearch.retrieval.probes import RECALL_METRIC
 from imgsearch.retrieval.searches import answers_of
 from imgsearch.tables import IMAGE_LABELS, IMAGES, MATCHES, MEMBERS, METRICS
 from imgsearch.terminal import render_table
-
-METRIC_SCHEMA = "metric string, k int, value double, error double"
 
 Metric = tuple[str, int | None, float, float | None]
 
@@ -58,8 +57,8 @@ def run(spark: SparkSession, config: EvaluateConfig) -> RunSummary:
     agreement = cluster_metrics(members, truth.labels) + label_metrics(labels, truth.labels)
     agreement += search_metrics(matches, truth.labels, truth.of_path, CUTS)
     metrics += [(name, k, value, None) for name, k, value in agreement]
-    frame = spark.createDataFrame(metrics, METRIC_SCHEMA).coalesce(1)
-    warehouse.replace(METRICS, frame, where=f"metric <> '{RECALL_METRIC}'")  # that one is the last search's
+    others = f"metric <> '{RECALL_METRIC}'"  # that one is the last search's
+    warehouse.replace(METRICS, frame_of(spark, METRICS, metrics), where=others)
     _tell(metrics, config)
     n, n_labels = truth.labels.agg(F.count("*"), F.count_distinct("label")).collect()[0]
     notes = (f"{truth.n_unknown} rows of the truth name no ingested image",) if truth.n_unknown else ()
@@ -71,9 +70,9 @@ def run(spark: SparkSession, config: EvaluateConfig) -> RunSummary:
 def read_truth(warehouse: TableStore, path: str, label_column: str) -> Truth:
     """The labels that a CSV gives; copies of an image count once, by the first row that names one. ``UserError``."""
     images = warehouse.read(IMAGES).select("image_id", "path", "source")
-    given = csv_frame(warehouse, path, "truth", ["path", label_column])
-    given = given.select("line", "path", F.col(quoted_part(label_column)).alias("label"))
-    rows = warehouse.stage(resolved(given, images, "path"), "truth-rows")
+    csv_rows = csv_frame(warehouse, path, "truth", ["path", label_column])
+    csv_rows = csv_rows.select("line", "path", F.col(quoted_part(label_column)).alias("label"))
+    rows = warehouse.stage(resolved(csv_rows, images, "path"), "truth-rows")
     first = F.min(F.struct("line", "label")).alias("first")
     usable = rows.where(F.col("image_id").isNotNull() & (F.col("label") != ""))
     labels = usable.groupBy("image_id").agg(first).select("image_id", "first.label")
@@ -108,14 +107,14 @@ def retrieval_metrics(labelled: Labelled, expand: int) -> list[Metric]:
     for prefix, m in (("", 0), ("expanded_", expand)):
         if prefix and not m:
             continue
-        found = quality(labelled, m)
-        if not found:
+        estimates = quality(labelled, m)
+        if not estimates:
             raise UserError("--truth: every label has one image only; leave-one-out needs two of a kind")
         for name in ("precision", "hit_rate"):
-            cuts = [cut for cut in CUTS if f"{name}_{cut}" in found]
-            metrics += [(f"{prefix}{name}_at_k", cut, *found[f"{name}_{cut}"]) for cut in cuts]
-        half = (found["ap_high"].value - found["ap_low"].value) / 2  # of what counting in steps leaves open
-        metrics.append((f"{prefix}map", None, found["ap"].value, found["ap"].error + half))
+            cuts = [cut for cut in CUTS if f"{name}_{cut}" in estimates]
+            metrics += [(f"{prefix}{name}_at_k", cut, *estimates[f"{name}_{cut}"]) for cut in cuts]
+        half = (estimates["ap_high"].value - estimates["ap_low"].value) / 2  # of what counting in steps leaves open
+        metrics.append((f"{prefix}map", None, estimates["ap"].value, estimates["ap"].error + half))
     sampled = labelled.n_queries < labelled.size
     return [(name, k, value, error if sampled or error else None) for name, k, value, error in metrics]
 

@@ -59,14 +59,14 @@ def retrieval(
 
 
 def _of_ranking(relevant: NDArray[np.bool_], n_relevant: Ids, cuts: Sequence[int]) -> Retrieval:
-    found = Retrieval(
+    result = Retrieval(
         np.stack([precision_at_k(relevant, cut) for cut in cuts], axis=1),
         np.stack([hit_rate_at_k(relevant, cut) for cut in cuts], axis=1),
         average_precision(relevant, n_relevant),
     )
-    for values in found:
+    for values in result:
         values[n_relevant == 0] = np.nan
-    return found
+    return result
 
 
 def precision_at_k(relevant: NDArray[np.bool_], top_k: int) -> NDArray[np.float64]:

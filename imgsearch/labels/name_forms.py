@@ -1,6 +1,6 @@
-"""How else a file's name may be written: the one rule for comparing names in people's files with ingested paths.
+r"""How else a file's name may be written: the one rule for comparing names in people's files with ingested paths.
 
-A name is tried as it stands, then cleaned (``file:``, ``~``, ``\\``, ``./``), in either Unicode form, percent-decoded,
+A name is tried as it stands, then cleaned (``file:``, ``~``, ``\``, ``./``), in either Unicode form, percent-decoded,
 then by its last parts (an absolute path of another machine ends like ours), and at last without regard to case and to
 spaces around it. Only a name as it stands may mean several images (the first path counts); a form has to mean one.
 """
@@ -18,10 +18,10 @@ MAX_PARTS = 12  # of a path, from its end, that are looked for
 
 
 def name_forms(name: str) -> list[str]:
-    """Every form of ``name``, the likeliest first, none twice.
+    r"""Every form of ``name``, the likeliest first, none twice.
 
-    >>> name_forms("C:\\\\in\\\\a.JPG")[:4]
-    ['C:\\\\in\\\\a.JPG', 'C:/in/a.JPG', 'in/a.JPG', 'a.JPG']
+    >>> name_forms("C:\\in\\a.JPG")[:4]
+    ['C:\\in\\a.JPG', 'C:/in/a.JPG', 'in/a.JPG', 'a.JPG']
     >>> name_forms("file:///d/a%20b.jpg")[1:3]
     ['/d/a%20b.jpg', '/d/a b.jpg']
     """

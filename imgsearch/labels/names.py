@@ -53,8 +53,8 @@ def read_names(warehouse: TableStore, rows: DataFrame, file: str, clusters: list
 
 def _image(keys: list[str]) -> Column:
     """How a row names an image; null where it does not."""
-    given = [F.when(F.col(key) != "", F.col(key)) for key in ("image_id", "path") if key in keys]
-    return F.coalesce(*given, F.lit(None).cast("string"))
+    filled = [F.when(F.col(key) != "", F.col(key)) for key in ("image_id", "path") if key in keys]
+    return F.coalesce(*filled, F.lit(None).cast("string"))
 
 
 def _cluster(keys: list[str]) -> Column:

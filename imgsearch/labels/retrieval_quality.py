@@ -68,12 +68,12 @@ def quality(labelled: Labelled, expand: int = 0) -> dict[str, Estimate]:
     for frame in frames:
         sums += _sums(frame)
     share = min(1.0, labelled.n_queries / labelled.size)
-    found = {}
+    estimates = {}
     for name, (n, total, squares) in zip(VALUES, sums.T.tolist(), strict=True):
         if n:
             variance = max(0.0, squares / n - (total / n) ** 2)
-            found[name] = Estimate(total / n, float(np.sqrt(variance / n * (1 - share))))
-    return found
+            estimates[name] = Estimate(total / n, float(np.sqrt(variance / n * (1 - share))))
+    return estimates
 
 
 def _sums(frame: DataFrame) -> Values:
@@ -117,17 +117,17 @@ def rank_blocks(whole: Broadcast[Whole], n_blocks: int) -> Callable[[Batches], B
     return rank
 
 
-def _values(found: Retrieval) -> pa.RecordBatch:
-    ap = found.average_precision
+def _values(result: Retrieval) -> pa.RecordBatch:
+    ap = result.average_precision
     columns: dict[str, Values] = {"ap": ap, "ap_low": ap, "ap_high": ap}
-    for name, values in (("precision", found.precision_at_k), ("hit_rate", found.hit_rate_at_k)):
+    for name, values in (("precision", result.precision_at_k), ("hit_rate", result.hit_rate_at_k)):
         columns |= {f"{name}_{CUTS[place]}": values[:, place] for place in range(values.shape[1])}
     missing = pa.nulls(len(ap), pa.float64())
     arrays = [pa.array(columns[v], from_pandas=True) if v in columns else missing for v in VALUES]
     return pa.RecordBatch.from_arrays(arrays, names=list(VALUES))
 
 
-class Asking(NamedTuple):
+class QueryPass(NamedTuple):
     """What is broadcast of one pass: (n, dim) ``queries``, (n,) their ``keys`` and ``classes``."""
 
     queries: Matrix
@@ -144,15 +144,15 @@ def _passes(labelled: Labelled, expand: int) -> Iterator[DataFrame]:
     for number in range(n_passes):
         share = labelled.n_queries / labelled.size / n_passes
         table = frame.where(_hash_between(number * share, (number + 1) * share)).orderBy("image_id").toArrow()
-        asked = Asking(
+        queries_of_pass = QueryPass(
             unpack(table.column("vector"), dim), order_keys(table.column("image_id")), table.column("class").to_numpy()
         )
-        if not len(asked.keys):
+        if not len(queries_of_pass.keys):
             continue
         if expand:
-            near = search(asked.queries, frame, expand, own=asked.keys)
-            asked = asked._replace(queries=expanded(asked.queries, near, frame, expand))
-        yield _one_pass(frame, asked)
+            near = search(queries_of_pass.queries, frame, expand, own=queries_of_pass.keys)
+            queries_of_pass = queries_of_pass._replace(queries=expanded(queries_of_pass.queries, near, frame, expand))
+        yield _one_pass(frame, queries_of_pass)
 
 
 def _hash_between(low: float, high: float) -> Column:
@@ -162,28 +162,28 @@ def _hash_between(low: float, high: float) -> Column:
     return above if high >= 1 else above & (F.col("image_id") < f"{int(high * most):0{digits}x}")
 
 
-def _one_pass(frame: DataFrame, asked: Asking) -> DataFrame:
+def _one_pass(frame: DataFrame, queries_of_pass: QueryPass) -> DataFrame:
     spark = frame.sparkSession
-    shared = spark.sparkContext.broadcast(asked)
+    shared = spark.sparkContext.broadcast(queries_of_pass)
     slots = n_slots(spark)
     parts = (
         frame.select("image_id", "class", "vector").coalesce(slots * 2).mapInArrow(count_batches(shared), PART_SCHEMA)
     )
-    n_blocks = -(-len(asked.keys) // BLOCK)
+    n_blocks = -(-len(queries_of_pass.keys) // BLOCK)
     merged = parts.repartition(min(n_blocks, slots * 4), "block").sortWithinPartitions("block")
     return merged.mapInArrow(merge_tallies, VALUE_SCHEMA)
 
 
-def count_batches(asked: Broadcast[Asking]) -> Callable[[Batches], Batches]:
+def count_batches(queries_of_pass: Broadcast[QueryPass]) -> Callable[[Batches], Batches]:
     """All (image_id, class, vector) batches of a task → its counts, ``BLOCK`` queries a row."""
 
     def count(batches: Batches) -> Batches:
-        queries, own, classes = asked.value
+        queries, own, classes = queries_of_pass.value
         tally = Tally.empty(len(own))
         for batch in batches:
             if len(batch):
-                keys, theirs = order_keys(batch.column(0)), batch.column(1).to_numpy()
-                tally.look_at(queries, own, classes, unpack(batch.column(2), queries.shape[1]), keys, theirs)
+                keys, row_classes = order_keys(batch.column(0)), batch.column(1).to_numpy()
+                tally.look_at(queries, own, classes, unpack(batch.column(2), queries.shape[1]), keys, row_classes)
         for block, start in enumerate(range(0, len(own), BLOCK)):
             data = tally.rows(slice(start, start + BLOCK)).to_bytes()
             columns = [pa.array([block], pa.int32()), pa.array([data], pa.binary())]
@@ -210,10 +210,10 @@ def merge_tallies(batches: Batches) -> Batches:
 
 
 def _counted(tally: Tally) -> pa.RecordBatch:
-    found = tally.quality()
-    columns: list[Values] = [found.ap, found.ap_low, found.ap_high]
-    n_found = np.cumsum(found.relevant, axis=1)
-    columns += [n_found[:, cut - 1] / cut for cut in CUTS]
-    columns += [(n_found[:, cut - 1] > 0).astype(np.float64) for cut in CUTS]
-    alone = found.n_relevant == 0
+    counted = tally.quality()
+    columns: list[Values] = [counted.ap, counted.ap_low, counted.ap_high]
+    n_relevant_within = np.cumsum(counted.relevant, axis=1)
+    columns += [n_relevant_within[:, cut - 1] / cut for cut in CUTS]
+    columns += [(n_relevant_within[:, cut - 1] > 0).astype(np.float64) for cut in CUTS]
+    alone = counted.n_relevant == 0
     return pa.RecordBatch.from_arrays([pa.array(c, mask=alone) for c in columns], names=list(VALUES))

@@ -66,9 +66,9 @@ def misfit(manifest: Manifest, code: str, python: str, system: str) -> str | Non
     'it has Python 3.11, the driver has 3.12'
     >>> misfit(Manifest("0.1.0", "ab", "3.11.7", "Linux", "x86_64", "2.36"), "ab", "3.11.9", "Linux")
     """
-    theirs, ours = (".".join(version.split(".")[:2]) for version in (manifest.python, python))
-    if theirs != ours:
-        return f"it has Python {theirs}, the driver has {ours}"
+    archive_python, driver_python = (".".join(version.split(".")[:2]) for version in (manifest.python, python))
+    if archive_python != driver_python:
+        return f"it has Python {archive_python}, the driver has {driver_python}"
     if manifest.system != system:
         return f"it is for {manifest.system}, this is {system}"
     if manifest.code != code:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import pyarrow as pa
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
 
@@ -76,10 +76,13 @@ def streamed(frame: DataFrame) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
 
 def sample_rows(frame: DataFrame, key: str, n_rows: int, total: int, seed: int = 0) -> DataFrame:
     """About ``n_rows`` of ``total`` rows, chosen by a hash of ``key``: the same rows whatever the partitioning."""
-    if n_rows >= total:
-        return frame
+    return frame if n_rows >= total else frame.where(sampled_share(key, n_rows, total, seed))
+
+
+def sampled_share(key: str, n_rows: int, total: int, seed: int = 0) -> Column:
+    """True for about ``n_rows`` of ``total``, by a hash of ``key``: the same rows whatever the partitioning."""
     buckets = 1 << 30
-    return frame.where(F.pmod(F.xxhash64(key, F.lit(seed)), F.lit(buckets)) < int(buckets * n_rows / total))
+    return F.pmod(F.xxhash64(key, F.lit(seed)), F.lit(buckets)) < min(buckets, int(buckets * n_rows / total))
 
 
 def _part(value: bytes) -> pa.RecordBatch:

@@ -91,9 +91,9 @@ def delimiter_of(head: str, needs: Sequence[str]) -> str:
 
 
 def column_names(head: str, delimiter: str) -> list[str]:
-    """The names in a header; those that we use whatever their case.
+    r"""The names in a header; those that we use whatever their case.
 
-    >>> column_names("Path; My Label\\n", ";")
+    >>> column_names("Path; My Label\n", ";")
     ['path', 'My Label']
     """
     names = [name.strip() for name in next(csv.reader([head], delimiter=delimiter), [])]
@@ -126,7 +126,7 @@ def guarded(batch: pa.RecordBatch) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([guard(column) for column in batch.columns], schema=batch.schema)
 
 
-def write_batches(schema: pa.Schema, batches: Iterable[pa.RecordBatch], output: str, guard: bool = True) -> None:
+def write_batches(schema: pa.Schema, batches: Iterable[pa.RecordBatch], output: str, *, guard: bool = True) -> None:
     """Batches as one ``.csv`` or ``.parquet``, whole or not at all; one batch is held at a time.
 
     ``guard``: in a CSV, no text begins a formula (``guarded``).

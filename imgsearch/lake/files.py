@@ -21,7 +21,6 @@ from pyspark.sql import functions as F
 
 from imgsearch.lake.hadoop_files import content_column, list_remote, status_column
 from imgsearch.lake.local_files import LISTING, PAGE_ROWS, file_row, find_tops, pages, read_local, walk
-from imgsearch.lake.session import n_slots
 from imgsearch.places import SCHEME, absolute
 
 __all__ = ["Found", "find_files", "read_local", "with_content", "with_status"]
@@ -50,6 +49,7 @@ def find_files(
     spark: SparkSession,
     where: str,
     option: str = "input",
+    *,
     follow_links: bool = False,
     stage: Callable[[DataFrame], DataFrame] | None = None,
 ) -> Found | None:
@@ -68,7 +68,7 @@ def find_files(
         if tops is None:
             return None
         root, is_folder = tops.root, list(tops.places) == [tops.root]
-        tables = pages(walk(tops, follow_links), PAGE_ROWS)
+        tables = pages(walk(tops, follow_links=follow_links), PAGE_ROWS)
     frame, n_files = _to_frame(spark, tables, stage)
     return Found(absolute(local_path(where)), frame, root, is_folder, n_files)
 
@@ -102,7 +102,7 @@ def with_status(spark: SparkSession, frame: DataFrame) -> DataFrame:
     """``frame`` (with ``path``) and ``STATUS_COLUMNS``, asked for on the executors; nothing is opened."""
     local = F.pandas_udf(_local_status, returnType=LOCAL_STATUS)  # type: ignore[call-overload]
     is_remote = F.col("path").rlike(SCHEME.pattern)
-    asked = frame.withColumn("_local", local("path"))
+    rows = frame.withColumn("_local", local("path"))
     modified = F.timestamp_micros("_local.modified_us")
     columns = {
         "n_bytes": F.col("_local.n_bytes"),
@@ -112,12 +112,12 @@ def with_status(spark: SparkSession, frame: DataFrame) -> DataFrame:
         "detail": F.col("_local.detail"),
     }
     if not _has_remote(frame):
-        return asked.withColumns(columns).drop("_local")
-    asked = asked.withColumn("_remote", F.when(is_remote, status_column(spark, F.col("path"))))
+        return rows.withColumns(columns).drop("_local")
+    rows = rows.withColumn("_remote", F.when(is_remote, status_column(spark, F.col("path"))))
     remote = {c: F.col(f"_remote.{c}") for c in ("n_bytes", "etag", "reason", "detail")}
     remote["modified_at"] = F.timestamp_millis("_remote.modified_ms")
     either = {c: F.when(is_remote, remote[c]).otherwise(columns[c]) for c in STATUS_COLUMNS}
-    return asked.withColumns(either).drop("_local", "_remote")
+    return rows.withColumns(either).drop("_local", "_remote")
 
 
 def _local_status(paths: pd.Series) -> pd.DataFrame:
@@ -139,12 +139,12 @@ def with_content(spark: SparkSession, frame: DataFrame, max_bytes: int = 2_000_0
     if not _has_remote(frame):
         return frame.withColumn("content", F.lit(None).cast("binary"))
     length = F.col("n_bytes") if "n_bytes" in frame.columns else F.lit(None)
-    wanted = F.col("path").rlike(SCHEME.pattern)
+    is_read = F.col("path").rlike(SCHEME.pattern)
     if "n_bytes" in frame.columns:  # a file without bytes, or with too many, is refused by that alone
-        wanted = wanted & (F.col("n_bytes").isNull() | F.col("n_bytes").between(1, max_bytes))
+        is_read = is_read & (F.col("n_bytes").isNull() | F.col("n_bytes").between(1, max_bytes))
     if "reason" in frame.columns:
-        wanted = wanted & F.col("reason").isNull()
-    read = frame.withColumn("_read", F.when(wanted, content_column(spark, F.col("path"), length, max_bytes)))
+        is_read = is_read & F.col("reason").isNull()
+    read = frame.withColumn("_read", F.when(is_read, content_column(spark, F.col("path"), length, max_bytes)))
     if "reason" in frame.columns:
         read = read.withColumns({c: F.coalesce(F.col(c), F.col(f"_read.{c}")) for c in ("reason", "detail")})
     return read.withColumn("content", F.col("_read.content")).drop("_read")
@@ -152,9 +152,3 @@ def with_content(spark: SparkSession, frame: DataFrame, max_bytes: int = 2_000_0
 
 def _has_remote(frame: DataFrame) -> bool:
     return not frame.select("path").where(F.col("path").rlike(SCHEME.pattern)).isEmpty()
-
-
-def n_tasks(spark: SparkSession, n_files: int) -> int:
-    """Small tasks balance; tiny ones only cost. At most 256 files each, at least two tasks a slot."""
-    slots = n_slots(spark)
-    return max(1, min(max(slots * 2, n_files // 256), n_files))

@@ -73,8 +73,10 @@ def list_remote(spark: SparkSession, where: str, option: str = "input") -> tuple
         single = len(tops) == 1 and (tops[0].rstrip("/") == where.rstrip("/") or not GLOB.search(where))
         is_folder = single and bool(_static(spark, classes, "isFolder", tops[0], conf))
     except Py4JJavaError as e:
-        said = _static(spark, classes, "sentence", where, e.java_exception)
-        raise UserError(f"--{option} {where}: {said}; check the name, and the settings of this filesystem") from None
+        sentence = _static(spark, classes, "sentence", where, e.java_exception)
+        raise UserError(
+            f"--{option} {where}: {sentence}; check the name, and the settings of this filesystem"
+        ) from None
     root = tops[0].rstrip("/") if is_folder else (tops[0] if single else GLOB.split(where)[0]).rsplit("/", 1)[0]
     return root, is_folder, _pages(spark, classes, tops, conf)
 

@@ -68,7 +68,7 @@ def isolated(work: Callable[[], Result], seconds: float, memory: int) -> Result:
 
 def _result(answer: bytes, status: int, seconds: float) -> Any:
     try:
-        value, refusal, error = pickle.loads(answer)
+        value, refusal, error = pickle.loads(answer)  # noqa: S301 - from a child of this process
     except (EOFError, pickle.UnpicklingError):  # it ended before it had answered
         raise _ended(status, seconds) from None
     if refusal is not None:

@@ -16,7 +16,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -96,7 +96,7 @@ class Lease:
                 "what was committed stays, run the same command again"
             )
 
-    def release(self, forget: bool = False) -> None:
+    def release(self, *, forget: bool = False) -> None:
         """Give it back. ``forget``: nobody will ask for this name again, so its number need not be kept."""
         if forget:
             self.folder.remove(self.file)
@@ -143,12 +143,12 @@ def take(folder: SharedFolder, name: str, work: str, wait_seconds: float = 0.0) 
         time.sleep(POLL)
 
 
-def give_back(lease: Lease, forget: bool = False) -> None:
+def give_back(lease: Lease, *, forget: bool = False) -> None:
     """End a lease that ``take`` gave."""
     with _lock:
         if lease in _held:
             _held.remove(lease)
-    lease.release(forget)
+    lease.release(forget=forget)
 
 
 def check_held() -> None:
@@ -217,10 +217,8 @@ def _beat() -> None:
     while True:
         time.sleep(HEARTBEAT)
         for lease in list(_held):
-            try:
+            with suppress(Exception):  # the filesystem does not answer: `check` asks again before the next commit
                 lease.renew()
-            except Exception:  # the filesystem does not answer: `check` asks again before the next commit
-                continue
 
 
 @atexit.register

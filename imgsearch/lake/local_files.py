@@ -99,7 +99,7 @@ def pages(rows: Iterator[Row], n_rows: int) -> Iterator[pa.Table]:
         yield pa.table(arrays, schema=LISTING)
 
 
-def walk(tops: Tops, follow_links: bool = False) -> Iterator[Row]:
+def walk(tops: Tops, *, follow_links: bool = False) -> Iterator[Row]:
     """Every file at or under ``tops``.
 
     A link to a file is a row of its own. A link to a folder is followed where the walk would not come by the folder
@@ -114,7 +114,7 @@ def walk(tops: Tops, follow_links: bool = False) -> Iterator[Row]:
         if os.path.isdir(top):
             folders.append(top)
         else:
-            yield file_row(top, inside, follow_links)
+            yield file_row(top, inside, follow_links=follow_links)
         while folders:
             yield from _folder(folders.pop(), folders, inside, walked, entered, follow_links)
 
@@ -137,7 +137,7 @@ def _folder(
                     elif _first_visit(target, entered):
                         folders.append(entry.path)
                 else:
-                    yield file_row(entry.path, inside, follow_links)
+                    yield file_row(entry.path, inside, follow_links=follow_links)
     except OSError as e:
         yield _refusal(folder, UNLISTED, f"the folder cannot be listed: {e.strerror or type(e).__name__}")
 
@@ -150,7 +150,7 @@ def _first_visit(folder: str, entered: set[tuple[int, int]]) -> bool:
     return first
 
 
-def file_row(path: str, inside: str | None = None, follow_links: bool = True) -> Row:
+def file_row(path: str, inside: str | None = None, *, follow_links: bool = True) -> Row:
     """The row of one path, which is looked at and not opened. ``inside``: where links may lead."""
     try:
         if "\0" in path:
@@ -169,6 +169,11 @@ def file_row(path: str, inside: str | None = None, follow_links: bool = True) ->
         return _refusal(path, UNREADABLE, gone or "there is no such file")
     except OSError as e:
         return _refusal(path, UNREADABLE, e.strerror or type(e).__name__)
+
+
+def content_of(path: str, content: bytes | None, max_bytes: int | None = None) -> bytes:
+    """``content`` where it came along, else the file's bytes. Raises as ``read_local``."""
+    return content if content is not None else read_local(path, max_bytes)
 
 
 def read_local(path: str, max_bytes: int | None = None) -> bytes:
@@ -230,7 +235,7 @@ def micros(status: os.stat_result) -> int | None:
 
 
 def printable(path: str) -> str:
-    """A path as text that any table can hold: bytes that are no UTF-8 become ``\\xNN``."""
+    r"""A path as text that any table can hold: bytes that are no UTF-8 become ``\xNN``."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 

@@ -21,7 +21,7 @@ def new_or_changed(
     Delta itself rewrites every file that a row given is in, changed or not.
     """
     compared = [c for c in rows.columns if c not in spec.key and c not in _stamps(rows.columns)] if update else []
-    there = table.select(*table.columns, F.lit(True).alias("_there")).alias("t")
+    target = table.select(*table.columns, F.lit(True).alias("_there")).alias("t")
     types = dict(rows.dtypes)
 
     def value(side: str, c: str) -> Column:  # maps cannot be compared as they are
@@ -34,7 +34,7 @@ def new_or_changed(
         differs = differs | (~value("t", c).eqNullSafe(value("s", c)) if in_table else value("s", c).isNotNull())
     absent = F.col("t._there").isNull()
     written = absent | differs if delete is None else F.when(delete, ~absent).otherwise(absent | differs)
-    joined = rows.alias("s").join(there, on=same_key(spec, table.columns, rows.columns), how="left")
+    joined = rows.alias("s").join(target, on=same_key(spec, table.columns, rows.columns), how="left")
     return joined.where(written).select("s.*")
 
 

@@ -26,33 +26,33 @@ START_BYTES = 1 << 16
 NOTE = b"made by imgsearch, which replaces what is in this folder when it writes to it again\n"
 
 
-def claim(folder: LocalFolder | HadoopFolder, marker: str, option: str, given: str, parts: tuple[str, ...]) -> None:
+def claim(folder: LocalFolder | HadoopFolder, marker: str, option: str, value: str, parts: tuple[str, ...]) -> None:
     """Mark ``folder`` as ours. Raises ``UserError`` where it is another's, or where one of ``parts`` in it is a link.
 
     ``marker``: the name of a file. ``parts``: folders that will be replaced in it; of those that hold others, too.
     """
     if isinstance(folder, LocalFolder) and folder.path.exists() and not folder.path.is_dir():
-        raise UserError.option(option, given, "is a file; give a new or empty folder")
+        raise UserError.option(option, value, "is a file; give a new or empty folder")
     names = folder.names()
     if names and marker not in names:
         raise UserError.option(
-            option, given, f"is not empty and no earlier run made it (no {marker} in it); give a new or empty folder"
+            option, value, f"is not empty and no earlier run made it (no {marker} in it); give a new or empty folder"
         )
     if isinstance(folder, LocalFolder):
         for link in _links(folder.path, parts):
-            raise UserError.option(option, given, f"{link} in it is a link; remove it, or give a new folder")
+            raise UserError.option(option, value, f"{link} in it is a link; remove it, or give a new folder")
     if marker not in names:
         folder.write(marker, NOTE)
 
 
 def _links(folder: Path, parts: tuple[str, ...]) -> list[str]:
     """Links among ``parts`` of a local folder and directly in them."""
-    found = [part for part in parts if (folder / part).is_symlink()]
+    links = [part for part in parts if (folder / part).is_symlink()]
     for part in parts:
         if not (folder / part).is_symlink() and (folder / part).is_dir():
             with os.scandir(folder / part) as entries:
-                found += [f"{part}/{entry.name}" for entry in entries if entry.is_symlink()]
-    return sorted(found)
+                links += [f"{part}/{entry.name}" for entry in entries if entry.is_symlink()]
+    return sorted(links)
 
 
 def folder_at(spark: SparkSession, place: str) -> LocalFolder | HadoopFolder:

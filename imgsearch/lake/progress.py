@@ -16,6 +16,8 @@ from typing import Any
 from pyspark import Accumulator, SparkContext
 from pyspark.sql import SparkSession
 
+from imgsearch.terminal import duration
+
 
 def is_visible() -> bool:
     """Whether somebody watches."""
@@ -117,21 +119,9 @@ class Progress(_Line):
         """``embed  1,200 of 2,000  96.1 images/s  3 quarantined  8 s left``."""
         done, seconds = self.done.value, time.monotonic() - self._start
         rate = done / seconds if seconds else 0.0
-        left = f"{duration((self._total - done) / rate)} left" if done else "starting"
+        left = f"{duration(max(0, self._total - done) / rate)} left" if done else "starting"
         if done >= self._total:
             left = "writing"
         return (
             f"{self._title}  {done:,} of {self._total:,}  {rate:.1f} images/s  {self.bad.value:,} quarantined  {left}"
         )
-
-
-def duration(seconds: float) -> str:
-    """
-    >>> duration(8), duration(90), duration(7300)
-    ('8 s', '2 min', '2 h 02 min')
-    """
-    seconds = max(0.0, seconds)
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -88,7 +88,7 @@ def leave_folder(local: Path, place: str) -> None:
         raise _os_error(e) from e
 
 
-def _copy(source: str, target: str, move: bool = False) -> None:
+def _copy(source: str, target: str, *, move: bool = False) -> None:
     """By streams of the JVM: nothing passes through Python, and no filesystem's own way of uploading is used."""
     spark = _session()
     (from_path, from_system), (to_path, to_system) = (_path(spark, place) for place in (source, target))

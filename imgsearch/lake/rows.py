@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Sequence
+from typing import Any, cast
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -22,17 +23,27 @@ def empty(spark: SparkSession, spec: TableSpec) -> DataFrame:
     return spark.createDataFrame([], struct(spec.schema))
 
 
+def frame_of(
+    spark: SparkSession, spec: TableSpec, values: Sequence[tuple[Any, ...]], columns: Sequence[str] | None = None
+) -> DataFrame:
+    """Values as rows of a table, with its types, in one file: of ``columns``, else of its first ones in their order."""
+    names = columns or spec.columns[: len(values[0]) if values else None]
+    fields = struct(spec.schema)
+    schema = T.StructType([T.StructField(name, fields[name].dataType) for name in names])
+    return spark.createDataFrame(values, schema).coalesce(1)
+
+
 def typed(spec: TableSpec, frame: DataFrame) -> DataFrame:
     """Rows as the spec says them: its types (Arrow and SQL both widen them), its order, its comments.
 
     A column that may be null and that the frame lacks is null; one that the table lacks (an older one) is added.
     """
-    given = set(frame.columns)
-    ours = [
-        (F.col(f.name) if f.name in given or not f.nullable else F.lit(None))
+    names = set(frame.columns)
+    columns = [
+        (F.col(f.name) if f.name in names or not f.nullable else F.lit(None))
         .cast(f.dataType)
         .alias(f.name, metadata=f.metadata)
         for f in struct(spec.ddl)
     ]
     extra = [F.col(quoted_part(c)) for c in frame.columns if spec.open and c not in spec.columns]
-    return frame.select(*ours, *extra)
+    return frame.select(*columns, *extra)

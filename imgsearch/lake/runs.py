@@ -14,6 +14,7 @@ from pyspark.sql import SparkSession
 
 from imgsearch.lake.compaction import tidy
 from imgsearch.lake.progress import clear_line
+from imgsearch.lake.rows import frame_of
 from imgsearch.lake.store import TableStore
 from imgsearch.tables import FORMAT_VERSION, RUNS
 
@@ -91,20 +92,14 @@ def finish(
     """Close a run: append it to ``runs`` with the Delta versions it read and wrote, and return its summary."""
     if rows_in != rows_out + quarantined:
         raise RuntimeError(f"{job} lost rows: {rows_in} in, {rows_out} out, {quarantined} quarantined")
-    told = {k: str(v) for k, v in (details or {}).items()}
-    summary = RunSummary(job, rows_in, rows_out, quarantined, watch.seconds(), told, notes)
+    texts = {k: str(v) for k, v in (details or {}).items()}
+    summary = RunSummary(job, rows_in, rows_out, quarantined, watch.seconds(), texts, notes)
     row = (
         uuid.uuid4().hex, job, watch.started_at, summary.seconds, rows_in, rows_out, quarantined,
-        summary.rows_per_second, dict(warehouse.versions_read), dict(warehouse.versions_written), told,
+        summary.rows_per_second, dict(warehouse.versions_read), dict(warehouse.versions_written), texts,
         FORMAT_VERSION,
     )  # fmt: skip
-    spark = warehouse.spark
-    schema = (
-        "run_id string, job string, started_at timestamp, seconds double, rows_in bigint, rows_out bigint, "
-        "quarantined bigint, rows_per_second double, versions_read map<string,bigint>, "
-        "versions_written map<string,bigint>, details map<string,string>, format_version int"
-    )
-    warehouse.append(RUNS, spark.createDataFrame([row], schema).coalesce(1))
+    warehouse.append(RUNS, frame_of(warehouse.spark, RUNS, [row]))
     tidy(warehouse)
     warehouse.close()
     return summary

@@ -65,6 +65,13 @@ def n_slots(spark: SparkSession) -> int:
     return max(1, spark.sparkContext.defaultParallelism)
 
 
+def n_tasks(spark: SparkSession, n_items: int, items_per_task: int) -> int:
+    """Tasks for ``n_items``: whole rounds of the slots there are, two at least, of about ``items_per_task`` each."""
+    slots = n_slots(spark)
+    rounds = max(2, round(n_items / (items_per_task * slots)))
+    return max(1, min(n_items, rounds * slots))
+
+
 def _slots_of_settings(spark: SparkSession) -> int:
     slots = local_slots(spark.conf.get("spark.master", "") or "")
     if slots is not None:
@@ -78,25 +85,27 @@ def _missing(app_name: str, settings: dict[str, str]) -> dict[str, str]:
     """What neither the user nor the caller (``settings``) gave to a context that is yet to be made."""
     if "PYSPARK_GATEWAY_PORT" in os.environ or SparkContext._jvm is not None:  # the JVM knows what the user gave
         SparkContext._ensure_initialized()
-        given = dict(SparkConf().getAll())
-        name = given.get("spark.app.name")
+        submitted = dict(SparkConf().getAll())
+        name = submitted.get("spark.app.name")
         named = {} if name and name != os.path.basename(sys.argv[0]) else {"spark.app.name": app_name}
-        return named | session_settings(given | settings)
+        return named | session_settings(submitted | settings)
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
-    given = parse_submission(shlex.split(os.environ.get("PYSPARK_SUBMIT_ARGS", "")), known_only=False).properties(
+    submitted = parse_submission(shlex.split(os.environ.get("PYSPARK_SUBMIT_ARGS", "")), known_only=False).properties(
         os.environ
     )
-    launch = {"spark.app.name": app_name, "spark.master": "local[*]"} | delta_settings(given | settings, delta_jars())
-    if local_slots((launch | given | settings)["spark.master"]) is not None:
+    launch = {"spark.app.name": app_name, "spark.master": "local[*]"} | delta_settings(
+        submitted | settings, delta_jars()
+    )
+    if local_slots((launch | submitted | settings)["spark.master"]) is not None:
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     if "SPARK_CONF_DIR" not in os.environ:
         os.environ.setdefault(
             "SPARK_SUBMIT_OPTS", f"-Dlog4j2.configurationFile=file:{package_conf('log4j2.properties')}"
         )
     merged = {"spark.jars", "spark.jars.packages"}
-    missing = {key: value for key, value in launch.items() if key in merged or key not in given}
-    return missing | session_settings(launch | given | settings)
+    missing = {key: value for key, value in launch.items() if key in merged or key not in submitted}
+    return missing | session_settings(launch | submitted | settings)
 
 
 def _require_delta(spark: SparkSession) -> None:

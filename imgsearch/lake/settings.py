@@ -34,8 +34,8 @@ def spark_defaults() -> dict[str, str]:
     return read_properties(package_conf("spark-defaults.conf").read_text(encoding="utf-8"))
 
 
-def session_settings(given: Mapping[str, str]) -> dict[str, str]:
-    """What a session needs beside ``given``: the package's defaults, Delta's extension, partitions that fit.
+def session_settings(settings: Mapping[str, str]) -> dict[str, str]:
+    """What a session needs beside ``settings``: the package's defaults, Delta's extension, partitions that fit.
 
     >>> session_settings({"spark.master": "local[3]"})["spark.sql.shuffle.partitions"]
     '6'
@@ -43,17 +43,17 @@ def session_settings(given: Mapping[str, str]) -> dict[str, str]:
     'org.x.Y,io.delta.sql.DeltaSparkSessionExtension'
     """
     defaults = spark_defaults()
-    slots = local_slots(given.get("spark.master", "local[*]"))
+    slots = local_slots(settings.get("spark.master", "local[*]"))
     if slots is not None:  # Spark's default of 200 is for clusters
         defaults["spark.sql.shuffle.partitions"] = str(2 * slots)
-    added = {key: value for key, value in defaults.items() if key not in given}
-    extensions = given.get("spark.sql.extensions", "")
+    added = {key: value for key, value in defaults.items() if key not in settings}
+    extensions = settings.get("spark.sql.extensions", "")
     if extensions and DELTA_EXTENSION not in extensions:
         added["spark.sql.extensions"] = f"{extensions},{DELTA_EXTENSION}"
     return added
 
 
-def delta_settings(given: Mapping[str, str], jars: Sequence[str], installed: Sequence[str] = ()) -> dict[str, str]:
+def delta_settings(settings: Mapping[str, str], jars: Sequence[str], installed: Sequence[str] = ()) -> dict[str, str]:
     """Delta's jars beside the user's own, or its package where there are no ``jars`` at hand; nothing where the user
     brings Delta, or Spark has it (``installed``: names of the files in its ``jars`` folder).
 
@@ -62,9 +62,9 @@ def delta_settings(given: Mapping[str, str], jars: Sequence[str], installed: Seq
     >>> delta_settings({"spark.jars.packages": "io.delta:delta-spark_2.13:4.0.0"}, ["/d/delta-spark.jar"])
     {}
     """
-    own = given.get("spark.jars", "")
-    on_path = re.split(r"[,:]", given.get("spark.driver.extraClassPath", ""))
-    packages = given.get("spark.jars.packages", "")
+    own = settings.get("spark.jars", "")
+    on_path = re.split(r"[,:]", settings.get("spark.driver.extraClassPath", ""))
+    packages = settings.get("spark.jars.packages", "")
     names = [re.split(r"[/\\]", jar)[-1] for jar in [*own.split(","), *on_path]]
     if "io.delta:delta-" in packages or any(name.startswith("delta-spark") for name in [*names, *installed]):
         return {}

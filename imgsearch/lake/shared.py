@@ -18,7 +18,9 @@ class Shared(Protocol[Value_co]):
     """What a task is given: ``value``."""
 
     @property
-    def value(self) -> Value_co: ...
+    def value(self) -> Value_co:
+        """The value, in this process."""
+        ...
 
 
 class Inline(NamedTuple, Generic[Value]):

@@ -46,7 +46,7 @@ class StagedRows:
         writer = frame.write.mode("append").option("mapreduce.fileoutputcommitter.algorithm.version", "2")
         writer.parquet(self.path)
 
-    def read(self, schema: T.StructType, left_over: bool = False) -> DataFrame:
+    def read(self, schema: T.StructType, *, left_over: bool = False) -> DataFrame:
         """What is there. A row may be doubled where a task was run twice.
 
         ``left_over``: by a run that is gone; a file that was not written whole is no fault.

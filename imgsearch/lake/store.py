@@ -39,7 +39,7 @@ class TableStore:
     _staging: Staging | None = None
 
     @classmethod
-    def open(cls, spark: SparkSession, location: str, create: bool = False) -> TableStore:
+    def open(cls, spark: SparkSession, location: str, *, create: bool = False) -> TableStore:
         """The warehouse at ``location``: ``catalog.schema``, or else a path.
 
         Raises ``UserError`` where there is none and ``create`` is false.
@@ -142,7 +142,7 @@ class TableStore:
 
         self._commit(spec, overwrite)
 
-    def merge(self, spec: TableSpec, frame: DataFrame, update: bool = True, delete: Column | None = None) -> None:
+    def merge(self, spec: TableSpec, frame: DataFrame, *, update: bool = True, delete: Column | None = None) -> None:
         """Insert the rows whose key is new; with ``update``, bring changed rows up to date.
 
         ``delete``: a condition on ``s`` (the rows given); rows for which it holds are removed, not written. Rows that
@@ -362,11 +362,11 @@ def _schema_exists(spark: SparkSession, location: str) -> bool:
 
 
 def _refuse_unknown_catalog(spark: SparkSession, location: str) -> None:
-    catalog = location.split(".")[0]
+    catalog, _, schema = location.partition(".")
     if catalog != "spark_catalog" and spark.conf.get(f"spark.sql.catalog.{catalog}", None) is None:
         raise UserError(
             f"--warehouse {location}: Spark knows no catalog '{catalog}'; configure spark.sql.catalog.{catalog}, "
-            f"use spark_catalog.{location.split('.')[-1]}, or give a path (./{location})"
+            f"use spark_catalog.{schema or catalog}, or give a path (./{location})"
         )
 
 

@@ -88,7 +88,7 @@ class Submission(NamedTuple):
         return settings
 
 
-def parse_submission(argv: Sequence[str], known_only: bool = True) -> Submission:
+def parse_submission(argv: Sequence[str], *, known_only: bool = True) -> Submission:
     """Split ``[spark-submit options] JOB [job options]``. Raises ``UserError`` for what spark-submit does not know.
 
     >>> parse_submission(["--conf=a=b", "-v", "embed", "--warehouse", "w"])
@@ -126,15 +126,14 @@ def defaults_of(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def read_properties(text: str) -> dict[str, str]:
-    """A Java properties file as Spark reads it: ``key value``, ``key=value`` or ``key: value``; ``#`` and ``!`` begin
+    r"""A Java properties file as Spark reads it: ``key value``, ``key=value`` or ``key: value``; ``#`` and ``!`` begin
     a comment line, a backslash at the end continues a line.
 
-    >>> read_properties("# no\\nspark.master  local[1]\\nspark.jars=a.jar,\\\\\\n  b.jar\\n")
+    >>> read_properties("# no\nspark.master  local[1]\nspark.jars=a.jar,\\\n  b.jar\n")
     {'spark.master': 'local[1]', 'spark.jars': 'a.jar,b.jar'}
     """
     settings: dict[str, str] = {}
-    for line in re.sub(r"\\\n\s*", "", text).splitlines():
-        line = line.strip()
+    for line in map(str.strip, re.sub(r"\\\n\s*", "", text).splitlines()):
         if line and line[0] not in "#!":
             parts = re.split(r"\s*[=:]\s*|\s+", line, maxsplit=1)
             settings[parts[0]] = parts[1].strip() if len(parts) == 2 else ""

@@ -20,9 +20,9 @@ FILES = {
 CONNECT_SECONDS = 5.0
 
 
-def check_submission(given: Mapping[str, str], environ: Mapping[str, str]) -> None:
+def check_submission(settings: Mapping[str, str], environ: Mapping[str, str]) -> None:
     """Look at the master and at each local file. Raises ``UserError``."""
-    master = given.get("spark.master", "local[*]")
+    master = settings.get("spark.master", "local[*]")
     if not MASTER.fullmatch(master):
         raise UserError(
             f"--master {master}: Spark knows no such master; give local[N], spark://HOST:PORT, yarn or k8s://HOST:PORT"
@@ -30,7 +30,7 @@ def check_submission(given: Mapping[str, str], environ: Mapping[str, str]) -> No
     if master == "yarn" and not (environ.get("HADOOP_CONF_DIR") or environ.get("YARN_CONF_DIR")):
         raise UserError("--master yarn: set HADOOP_CONF_DIR to the folder with core-site.xml and yarn-site.xml")
     for key, option in FILES.items():
-        for place in given.get(key, "").split(","):
+        for place in settings.get(key, "").split(","):
             path = local_path(place.strip().split("#")[0]) if place.strip() else None
             if path is not None and not _is_there(path):
                 raise UserError(f"{option} {place}: there is no such file")

@@ -6,24 +6,24 @@ import os
 from collections.abc import Callable, Hashable
 from typing import TypeVar
 
-Kept = TypeVar("Kept")
+Value = TypeVar("Value")
 
-_kept: dict[Hashable, object] = {}
+_objects: dict[Hashable, object] = {}
 _builds: dict[Hashable, int] = {}
 
 
-def keep(key: Hashable, build: Callable[[], Kept]) -> Kept:
+def keep(key: Hashable, build: Callable[[], Value]) -> Value:
     """What ``build`` made for ``key`` in this process; built now if it never was.
 
     One value at a time is kept for each first element of a tuple key, so that a second encoder frees the first.
     """
-    if key not in _kept:
+    if key not in _objects:
         kind = key[0] if isinstance(key, tuple) else key
-        for other in [k for k in _kept if (k[0] if isinstance(k, tuple) else k) == kind]:
-            del _kept[other]
-        _kept[key] = build()
+        for other in [k for k in _objects if (k[0] if isinstance(k, tuple) else k) == kind]:
+            del _objects[other]
+        _objects[key] = build()
         _builds[key] = _builds.get(key, 0) + 1
-    return _kept[key]  # type: ignore[return-value]
+    return _objects[key]  # type: ignore[return-value]
 
 
 def builds(key: Hashable) -> tuple[int, int]:

@@ -13,8 +13,8 @@ from pyspark.sql import functions as F
 from imgsearch.encoders.encoder import DEFAULT, Encoder, resolve
 from imgsearch.encoders.udf import broadcast_graph, embed_udf
 from imgsearch.images.decode import DecodeLimits
+from imgsearch.lake.identifiers import quoted_part
 from imgsearch.lake.session import is_connect
-from imgsearch.lake.store import quoted_part
 from imgsearch.ml.stage import HasVectorType, Stage
 
 

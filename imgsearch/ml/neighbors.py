@@ -19,7 +19,7 @@ from pyspark.ml.util import (
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from imgsearch.lake.store import quoted_part
+from imgsearch.lake.identifiers import quoted_part
 from imgsearch.ml.stage import Stage
 from imgsearch.retrieval.columns import Names, refuse_bounds
 from imgsearch.retrieval.frames import Gallery, open_gallery, search_gallery

@@ -15,6 +15,7 @@ from imgsearch.config import CompressConfig
 from imgsearch.errors import LAUNCHER, UserError
 from imgsearch.lake.batches import Batches, gather, sample_rows
 from imgsearch.lake.mllib import jvm_heap, pca_model
+from imgsearch.lake.quarantine import quarantine, without_direction
 from imgsearch.lake.runs import RunSummary, Stopwatch, exclusive, finish
 from imgsearch.lake.store import TableStore
 from imgsearch.projections.moments import Moments, merge_moments, moments_of_batches
@@ -22,7 +23,7 @@ from imgsearch.projections.projecting import compress
 from imgsearch.projections.projection import DEFAULT_WHITENING, Projection, fit, from_mllib, overlap_at_k
 from imgsearch.projections.spaces import KnownEncoder, find_projection, keep_projection, known_encoder
 from imgsearch.projections.storage import expand, loss, shrink
-from imgsearch.tables import EMBEDDINGS, PROJECTIONS, QUARANTINE, VECTORS
+from imgsearch.tables import EMBEDDINGS, PROJECTIONS, VECTORS
 from imgsearch.vectors import double_lists, unpack
 
 DEFAULT_COMPONENTS = 256
@@ -89,28 +90,28 @@ def _reusable(before: Projection | None, config: CompressConfig, dim: int, total
         return None
     if config.whitening is not None and abs(before.whitening - config.whitening) > 1e-6:
         return None
-    held_back = before.n_components >= min(before.n_fitted - 1, before.dim)  # by too few images, not by choice
-    if config.n_components is not None or held_back:
-        wanted = n_components_for(config.n_components, dim, total)
-        if before.n_components != wanted:
+    is_limited = before.n_components >= min(before.n_fitted - 1, before.dim)  # by too few images, not by choice
+    if config.n_components is not None or is_limited:
+        requested = n_components_for(config.n_components, dim, total)
+        if before.n_components != requested:
             return None
     return replace(before, storage=config.storage or before.storage)
 
 
-def n_components_for(asked: int | None, dim: int, n_images: int) -> int:
+def n_components_for(requested: int | None, dim: int, n_images: int) -> int:
     """How many components to keep. Raises ``UserError`` for a number that cannot be had."""
     if n_images < 2:
         raise UserError(
             f"there are {n_images} embeddings (copies of an image share one): a projection needs at least two; "
             f"ingest and embed other images, or run `{LAUNCHER} dedup`, which finds copies without one"
         )
-    if asked is None:
+    if requested is None:
         return min(DEFAULT_COMPONENTS, dim, n_images - 1)
-    if asked > dim:
-        raise UserError.option("n_components", asked, f"the encoder gives {dim} dimensions; ask for {dim} or fewer")
-    if asked > n_images:
-        raise UserError.option("n_components", asked, f"there are {n_images} images; ask for {n_images} or fewer")
-    return asked
+    if requested > dim:
+        raise UserError.option("n_components", requested, f"the encoder gives {dim} dimensions; ask for {dim} or fewer")
+    if requested > n_images:
+        raise UserError.option("n_components", requested, f"there are {n_images} images; ask for {n_images} or fewer")
+    return requested
 
 
 def fit_projection(
@@ -186,8 +187,8 @@ def _write_vectors(
     projection_id = projection.projection_id
     todo = embeddings
     if not is_new:
-        have = warehouse.read_or_empty(VECTORS).where(F.col("projection_id") == projection_id)
-        todo = without_vector(warehouse, embeddings, have)
+        vectors = warehouse.read_or_empty(VECTORS).where(F.col("projection_id") == projection_id)
+        todo = without_vector(warehouse, embeddings, vectors)
     rows = compress(todo, projection, projection.storage).withColumn("projection_id", F.lit(projection_id)).persist()
     try:
         n, n_good = rows.agg(F.count("*"), F.count("vector")).collect()[0]
@@ -197,13 +198,8 @@ def _write_vectors(
         elif n_good:
             warehouse.insert_new(VECTORS, good)
         if n > n_good:
-            refused = rows.where(F.col("vector").isNull()).select(
-                F.col("image_id").alias("path"), "image_id", F.lit("compress").alias("stage"),
-                F.lit(projection.encoder_id).alias("encoder_id"), F.lit("no_direction").alias("reason"),
-                F.lit("nothing of the embedding is left after the mean is taken away").alias("detail"),
-                F.current_timestamp().alias("quarantined_at"),
-            )  # fmt: skip
-            warehouse.merge(QUARANTINE, refused)
+            lost = rows.select("image_id").where(F.col("vector").isNull())
+            quarantine(warehouse, without_direction(lost), "compress", projection.encoder_id)
         return n, n - n_good
     finally:
         rows.unpersist()
@@ -241,10 +237,10 @@ def _loss(embeddings: DataFrame, total: int, projection: Projection) -> dict[str
     sample = sample_rows(embeddings, "image_id", LOSS_SAMPLE, total).select("embedding")
     before = unpack(sample.limit(LOSS_SAMPLE * 2).toArrow().column("embedding"))
     after = projection.apply(before)
-    told: dict[str, object] = {"storage": projection.storage}
+    details: dict[str, object] = {"storage": projection.storage}
     if projection.storage != "float32":
-        told["storage_error"] = f"{loss(after, projection.storage).score_error:.5f}"
+        details["storage_error"] = f"{loss(after, projection.storage).score_error:.5f}"
         after = expand(shrink(after, projection.storage), projection.storage)
     top_k = min(10, len(before) - 1)
-    told["overlap_at_10"] = f"{overlap_at_k(before, after, top_k):.4f}" if top_k >= 1 else "1.0000"
-    return told
+    details["overlap_at_10"] = f"{overlap_at_k(before, after, top_k):.4f}" if top_k >= 1 else "1.0000"
+    return details

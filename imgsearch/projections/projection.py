@@ -73,8 +73,8 @@ class Projection:
     @cached_property
     def projection_id(self) -> str:
         """Fingerprint of the encoder, of the arrays that ``apply`` uses and of the storage: 16 hex digits."""
-        kept = "" if self.storage == "float32" else f"{self.storage}|"
-        digest = hashlib.sha256(f"{self.encoder_id}|{self.n_components}x{self.dim}|{kept}".encode())
+        storage = "" if self.storage == "float32" else f"{self.storage}|"
+        digest = hashlib.sha256(f"{self.encoder_id}|{self.n_components}x{self.dim}|{storage}".encode())
         for array in (self.mean, self.components, self.scale):
             digest.update(np.ascontiguousarray(array, "<f4").tobytes())
         return digest.hexdigest()[:16]
@@ -98,8 +98,8 @@ class Projection:
         with np.errstate(invalid="ignore", over="ignore"):
             projected = (block - self.mean) @ self.components.T
             length = np.linalg.norm(block, axis=1)
-            kept = np.linalg.norm(projected, axis=1) > VANISHED * length
-            return unit(np.where((kept & (length > 0))[:, None], projected * self.scale, np.float32(0)))
+            has_direction = np.linalg.norm(projected, axis=1) > VANISHED * length
+            return unit(np.where((has_direction & (length > 0))[:, None], projected * self.scale, np.float32(0)))
 
 
 def projection_of(row: Mapping[str, Any]) -> Projection:
@@ -147,8 +147,8 @@ def fit(
         covariance, subset_by_index=[first, moments.dim - 1], overwrite_a=True, check_finite=False
     )
     variances, components = variances[::-1], columns.T[::-1]
-    kept = min(int((variances > NO_VARIANCE * variances[0]).sum()), moments.n - 1)
-    components, variances = components[:kept], variances[:kept]
+    n_varying = min(int((variances > NO_VARIANCE * variances[0]).sum()), moments.n - 1)
+    components, variances = components[:n_varying], variances[:n_varying]
     return _projection(encoder_id, moments.mean, components, variances, total, whitening, moments.n, engine)
 
 

@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 
 from imgsearch.errors import LAUNCHER, UserError
 from imgsearch.lake.batches import Batches
+from imgsearch.lake.rows import frame_of
 from imgsearch.lake.store import TableStore
 from imgsearch.projections.projection import Projection, projection_of
 from imgsearch.projections.storage import Precision, expand
@@ -142,8 +143,4 @@ def projection_frame(spark: SparkSession, projection: Projection) -> DataFrame:
         packed(projection.scale), packed(projection.explained_variance_ratio), projection.n_fitted,
         projection.engine, projection.storage,
     )  # fmt: skip
-    schema = (
-        "projection_id string, encoder_id string, dim int, n_components int, whitening float, mean binary, "
-        "components binary, scale binary, explained_variance binary, n_fitted bigint, engine string, storage string"
-    )
-    return spark.createDataFrame([row], schema)
+    return frame_of(spark, PROJECTIONS, [row])

@@ -60,9 +60,9 @@ def expand(packed: NDArray[np.uint8], precision: Precision) -> Matrix:
         return unit(packed.view("<f2").astype(np.float32))
     if precision == "int8":
         return unit(packed.view(np.int8).astype(np.float32))
-    known = get_args(Precision)
-    if precision not in known:
-        raise ValueError(f"unknown precision {precision!r}; known: {', '.join(known)}")
+    precisions = get_args(Precision)
+    if precision not in precisions:
+        raise ValueError(f"unknown precision {precision!r}; known: {', '.join(precisions)}")
     raise ValueError(f"rows of {width} bytes are not {precision} vectors")
 
 

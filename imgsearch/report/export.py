@@ -66,9 +66,9 @@ def run(spark: SparkSession, config: ExportConfig) -> RunSummary:
     return finish(warehouse, "export", watch, rows_in=n, rows_out=n, details={"tables": len(tables), "report": page})
 
 
-def claim_output(spark: SparkSession, given: str) -> None:
+def claim_output(spark: SparkSession, output: str) -> None:
     """Mark the folder of the export as ours. Raises ``UserError`` where it is another's."""
-    claim(folder_at(spark, absolute(given)), MARKER, "output", given, PARTS)
+    claim(folder_at(spark, absolute(output)), MARKER, "output", output, PARTS)
 
 
 def _write_table(frame: DataFrame, name: str, out: str) -> None:
@@ -89,13 +89,13 @@ def _map(warehouse: TableStore, projection_id: str, n_points: int) -> pa.Table:
         .toArrow()
     )
     xy, chosen = tsne_map(unpack(table.column("vector")), seed=0, max_points=n_points)
-    kept = table.take(chosen)
+    points = table.take(chosen)
     return pa.table(
         {
-            "image_id": kept.column("image_id"),
+            "image_id": points.column("image_id"),
             "x": pa.array(xy[:, 0], pa.float64()),
             "y": pa.array(xy[:, 1], pa.float64()),
-            "cluster_id": kept.column("cluster_id").cast(pa.int32()),
+            "cluster_id": points.column("cluster_id").cast(pa.int32()),
         }
     )
 

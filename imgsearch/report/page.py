@@ -122,8 +122,8 @@ def _resources() -> Record:
 
     script = _resource("report.js")
     return {
-        "style": Markup(_resource("report.css").replace("/* palette */", _palette_css())),
-        "script": Markup(script),
+        "style": Markup(_resource("report.css").replace("/* palette */", _palette_css())),  # noqa: S704 - our own files
+        "script": Markup(script),  # noqa: S704
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     }
 
@@ -187,20 +187,20 @@ def _points(data: ReportData, album: Album) -> list[scatter.Point]:
 
 def _searches(data: ReportData, album: Album) -> list[Record]:
     """Queries in the order of the frame, each with its matches by rank."""
-    found: dict[str, Record] = {}
+    searches: dict[str, Record] = {}
     for row in records(data.matches):
         key = str(row.get("query_id"))
-        if key not in found and len(found) == MAX_QUERIES:
+        if key not in searches and len(searches) == MAX_QUERIES:
             continue
-        entry = found.setdefault(key, {"query": album.picture(key, row.get("query_path")), "matches": []})
+        entry = searches.setdefault(key, {"query": album.picture(key, row.get("query_path")), "matches": []})
         entry["matches"].append((int(row.get("rank") or 0), row))
-    for entry in found.values():
+    for entry in searches.values():
         ordered = [row for _, row in sorted(entry["matches"], key=lambda pair: pair[0])][:MATCHES_PER_QUERY]
         entry["matches"] = [
             {"picture": album.picture(r.get("image_id"), r.get("path")), "score": decimal(r.get("score"))}
             for r in ordered
         ]
-    return list(found.values())
+    return list(searches.values())
 
 
 def _metrics(data: ReportData) -> Record:

@@ -35,8 +35,8 @@ def flat_tables(
     ``fact_match`` has the matches of one search: the last, or the one named.
     """
     images = warehouse.read(IMAGES)
-    ours = F.col("projection_id") == projection_id
-    members = with_rank(warehouse.read_or_empty(MEMBERS).where(ours)).drop("projection_id", "codebook_id")
+    is_current = F.col("projection_id") == projection_id
+    members = with_rank(warehouse.read_or_empty(MEMBERS).where(is_current)).drop("projection_id", "codebook_id")
     labels = _labels(warehouse)
     details = [
         warehouse.read(EMBEDDINGS).where(F.col("encoder_id") == encoder_id).select("image_id", *QUALITY),
@@ -44,7 +44,7 @@ def flat_tables(
         labels,
         points.select("image_id", F.col("x").alias("map_x"), F.col("y").alias("map_y")),
     ]
-    clusters = warehouse.read_or_empty(CLUSTERS).where(ours).drop("centroid", "projection_id", "codebook_id")
+    clusters = warehouse.read_or_empty(CLUSTERS).where(is_current).drop("centroid", "projection_id", "codebook_id")
     names = cluster_names(members, labels)
     runs, searches = warehouse.read_or_empty(RUNS), warehouse.read_or_empty(SEARCHES)
     return {

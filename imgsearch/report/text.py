@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from datetime import datetime
 
+from imgsearch import terminal
 from imgsearch.terminal import NOTHING, is_missing, visible
 
 
@@ -55,23 +56,8 @@ def n_bytes(value: object) -> str:
 
 
 def duration(seconds: object) -> str:
-    """Seconds as ``0.4 s``, ``12 s``, ``3 min 05 s`` or ``2 h 07 min``.
-
-    >>> duration(0.42), duration(59.7), duration(7620)
-    ('0.4 s', '1 min 00 s', '2 h 07 min')
-    """
-    if is_missing(seconds):
-        return NOTHING
-    total = float(seconds)  # type: ignore[arg-type]
-    if total < 9.95:
-        return f"{total:.1f} s"
-    whole = round(total)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    minutes = round(total / 60)
-    return f"{minutes // 60:,} h {minutes % 60:02d} min"
+    """As ``terminal.duration``, and a dash for what is not there."""
+    return NOTHING if is_missing(seconds) else terminal.duration(float(seconds))  # type: ignore[arg-type]
 
 
 def moment(value: object) -> str:

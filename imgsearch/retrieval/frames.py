@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 
 from imgsearch.errors import UserError
 from imgsearch.lake.batches import Batches
-from imgsearch.lake.store import quoted_part
+from imgsearch.lake.identifiers import quoted_part
 from imgsearch.retrieval.columns import (
     Columns,
     Fault,

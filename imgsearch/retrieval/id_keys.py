@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-from imgsearch.lake.store import quoted_part
+from imgsearch.lake.identifiers import quoted_part
 from imgsearch.retrieval.join import image_key
 
 SHA256 = "^[0-9a-f]{64}$"

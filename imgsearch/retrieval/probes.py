@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from imgsearch.topk.ranking import Batch, Best, nothing_found, offer
+from imgsearch.topk.ranking import Batch, Best, empty_best, score_rows
 from imgsearch.topk.topk import RunningTopK, TopK, in_order
 from imgsearch.vectors import Ids, Matrix
 
@@ -112,7 +112,7 @@ class VisitingTopK:
     def __init__(self, queries: Matrix, top_k: int, visited: Visits) -> None:
         """``queries``: (n_queries, dim) float32 unit rows."""
         self._queries, self._visited = np.ascontiguousarray(queries, np.float32), visited
-        self._best = nothing_found(len(queries), top_k)
+        self._best = empty_best(len(queries), top_k)
         self._everyone, self._nobody = np.arange(len(queries)), np.full(len(queries), -1, np.int64)
         self.n_pairs = 0
         """Pairs of a query and a row that were looked at."""
@@ -133,7 +133,7 @@ class VisitingTopK:
             if len(rows) * (stop - start) > FEW_PAIRS:
                 self._multiply(batch, rows, start, stop)
             elif len(rows):
-                offer(self._queries, batch, rows, start, stop, self._best)
+                score_rows(self._queries, batch, rows, start, stop, self._best)
 
     def result(self) -> TopK:
         """What stands now."""

@@ -16,15 +16,16 @@ from imgsearch.encoders.encoder import same_encoder
 from imgsearch.encoders.udf import augment_udf, broadcast_graph, embed
 from imgsearch.errors import LAUNCHER, UserError
 from imgsearch.images.decode import DecodeLimits
-from imgsearch.images.sources import read_source
+from imgsearch.images.sources import first_paths, read_source
 from imgsearch.keys import order_keys
 from imgsearch.lake.csv_files import read_csv
 from imgsearch.lake.files import with_content
+from imgsearch.lake.quarantine import quarantine, without_direction
 from imgsearch.lake.store import TableStore, read_any
 from imgsearch.projections.projecting import compress
 from imgsearch.projections.projection import Projection
 from imgsearch.projections.spaces import KnownEncoder, gallery_of
-from imgsearch.tables import IMAGES, QUARANTINE
+from imgsearch.tables import IMAGES
 from imgsearch.vectors import Ids, Matrix, rows_of, unit, unpack
 
 MAX_BYTES = 1_000_000_000
@@ -84,7 +85,7 @@ def _from_images(
     try:
         rows_in, bad = embedded.agg(F.count("*"), F.count("reason")).collect()[0]
         if bad:
-            _quarantine(warehouse, embedded, encoder.encoder_id)
+            quarantine(warehouse, embedded.where(F.col("reason").isNotNull()), "search", encoder.encoder_id)
         if rows_in == bad:
             raise _nothing_usable(embedded, config.queries, rows_in)
         good = embedded.where(F.col("reason").isNull())
@@ -118,11 +119,8 @@ def _project(warehouse: TableStore, embedded: DataFrame, projection: Projection,
     try:
         table = named.where(F.col("vector").isNotNull()).orderBy("path").toArrow()
         if table.num_rows < n:
-            lost = named.where(F.col("vector").isNull()).select(
-                "path", "image_id", F.lit("no_direction").alias("reason"),
-                F.lit("nothing of the embedding is left after the mean is taken away").alias("detail"),
-            )  # fmt: skip
-            _quarantine(warehouse, lost, projection.encoder_id)
+            lost = without_direction(named.where(F.col("vector").isNull()))
+            quarantine(warehouse, lost, "search", projection.encoder_id)
     finally:
         named.unpersist()
     return table
@@ -206,8 +204,7 @@ def _from_ids(warehouse: TableStore, projection: Projection, config: SearchConfi
             warehouse, projection.projection_id, lambda v: v.join(F.broadcast(ids), "image_id", "left_semi")
         )
         files = warehouse.read(IMAGES).join(F.broadcast(ids), on="image_id", how="left_semi")
-        paths = files.groupBy("image_id").agg(F.min("path").alias("path"))
-        named = gallery.join(paths, on="image_id", how="left").select("image_id", "path", "vector")
+        named = gallery.join(first_paths(files), on="image_id", how="left").select("image_id", "path", "vector")
         table = named.orderBy("image_id").toArrow()
         if not table.num_rows:
             first = ids.orderBy("image_id").first()
@@ -222,16 +219,8 @@ def _from_ids(warehouse: TableStore, projection: Projection, config: SearchConfi
                 F.col("image_id").alias("path"), "image_id", F.lit("unknown_id").alias("reason"),
                 F.lit("no image of the gallery has this id").alias("detail"),
             )  # fmt: skip
-            _quarantine(warehouse, unknown, projection.encoder_id)
+            quarantine(warehouse, unknown, "search", projection.encoder_id)
     finally:
         ids.unpersist()
     vectors = unpack(table.column("vector"), projection.n_components)
     return Asked(table.column("image_id").to_pylist(), table.column("path").to_pylist(), vectors, rows_in)
-
-
-def _quarantine(warehouse: TableStore, asked: DataFrame, encoder_id: str) -> None:
-    refused = asked.where(F.col("reason").isNotNull()).select(
-        "path", "image_id", F.lit("search").alias("stage"), F.lit(encoder_id).alias("encoder_id"), "reason", "detail",
-        F.current_timestamp().alias("quarantined_at"),
-    )  # fmt: skip
-    warehouse.merge(QUARANTINE, refused)

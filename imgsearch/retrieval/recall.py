@@ -47,7 +47,7 @@ class Search(NamedTuple):
         """Clusters that a query probes."""
         return None if self.nearest is None else int(self.nearest.shape[1])
 
-    def find(self, rows: Ids | None = None, top_k: int | None = None, exact: bool = False) -> DataFrame:
+    def find(self, rows: Ids | None = None, top_k: int | None = None, *, exact: bool = False) -> DataFrame:
         """``join.search`` for the queries ``rows`` (all if not given); ``query_row`` counts in ``rows``."""
         some = slice(None) if rows is None else rows
         own = None if self.own is None else self.own[some]

@@ -16,7 +16,7 @@ from imgsearch.errors import LAUNCHER, UserError
 from imgsearch.lake.batches import streamed
 from imgsearch.lake.csv_files import write_batches
 from imgsearch.lake.owned import check_file
-from imgsearch.lake.rows import typed
+from imgsearch.lake.rows import frame_of, typed
 from imgsearch.lake.runs import RunSummary, Stopwatch, finish
 from imgsearch.lake.store import TableStore
 from imgsearch.projections.projection import Projection
@@ -171,7 +171,7 @@ def _grouped(
 def _write_output(result: DataFrame, config: SearchConfig, told: Told) -> None:
     if config.output is not None:
         order = [c for c in ("query_path", "query_id", "rank", "image_rank") if c in result.columns]
-        write_batches(*streamed(result.orderBy(*order)), config.output, config.csv_guard)
+        write_batches(*streamed(result.orderBy(*order)), config.output, guard=config.csv_guard)
         told.details["output"] = config.output
 
 
@@ -221,8 +221,7 @@ def _write_recall(warehouse: TableStore, top_k: int, recall: float | None) -> No
     mine = f"metric = '{RECALL_METRIC}'"
     metrics = [] if recall is None else [(RECALL_METRIC, top_k, recall)]
     if metrics or (warehouse.exists(METRICS) and warehouse.read(METRICS).where(mine).first() is not None):
-        frame = warehouse.spark.createDataFrame(metrics, "metric string, k int, value double")
-        warehouse.replace(METRICS, frame.coalesce(1), where=mine)
+        warehouse.replace(METRICS, frame_of(warehouse.spark, METRICS, metrics), where=mine)
 
 
 def _say_without_vector(warehouse: TableStore, projection: Projection, config: SearchConfig, told: Told) -> None:

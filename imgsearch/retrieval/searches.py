@@ -13,15 +13,10 @@ from pyspark.sql import functions as F
 
 from imgsearch.config import SearchConfig
 from imgsearch.errors import UserError, did_you_mean
+from imgsearch.lake.rows import frame_of
 from imgsearch.lake.runs import Stopwatch
 from imgsearch.lake.store import TableStore
 from imgsearch.tables import GROUP_MATCHES, MATCHES, SEARCHES, TableSpec
-
-SEARCH_SCHEMA = (
-    "search_id string, started_at timestamp, seconds double, queries string, n_queries bigint, n_matches bigint, "
-    "gallery bigint, top_k int, encoder_id string, projection_id string, nprobe int, recall double, "
-    "settings map<string,string>, versions_read map<string,bigint>"
-)
 
 
 class Answered(NamedTuple):
@@ -63,8 +58,7 @@ def record_search(
         answered.gallery, config.top_k, answered.encoder_id, answered.projection_id, answered.nprobe,
         answered.recall, settings, dict(warehouse.versions_read),
     )  # fmt: skip
-    frame = warehouse.spark.createDataFrame([row], SEARCH_SCHEMA).coalesce(1)
-    warehouse.replace(SEARCHES, frame, where=f"search_id = '{search_id}'")
+    warehouse.replace(SEARCHES, frame_of(warehouse.spark, SEARCHES, [row]), where=f"search_id = '{search_id}'")
     _forget(warehouse, config.keep_searches)
 
 

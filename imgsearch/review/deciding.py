@@ -24,7 +24,7 @@ def decide(answers: Answers, who: str, given: Mapping[str, Any]) -> Decision:
         raise DecisionError(f"there is no action {action!r} for {kind!r}")
     label = name_of(given.get("label"), required=action == "name")
     values: dict[str, Any] = {"label": label if action in ("name", "split") else None}
-    if kind == "image" or kind == "part":
+    if kind in ("image", "part"):
         values |= _images(answers, given.get("image_ids"))
     if kind != "image":
         values |= _cluster(answers, given.get("cluster_id"), whole=kind == "cluster")

@@ -91,6 +91,7 @@ class Guard:
         self.app, self.hosts, self.token = app, allowed_hosts(host), token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
         if scope["type"] != "http":
             if scope["type"] == "lifespan":
                 await self.app(scope, receive, send)

@@ -22,7 +22,7 @@ from imgsearch.review.ledger import Ledger
 from imgsearch.review.pictures import Pictures
 from imgsearch.review.server import Server
 
-TOKEN = "IMGSEARCH_REVIEW_TOKEN"
+TOKEN = "IMGSEARCH_REVIEW_TOKEN"  # noqa: S105 - the name of a variable
 LEAST_TOKEN = 16
 
 

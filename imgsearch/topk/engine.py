@@ -20,7 +20,7 @@ Packed = PackedQueries | QueryPanels
 
 
 class Engine(NamedTuple):
-    """``pack(queries, lead)``: (n, dim) float32 → what ``scan.scan`` takes. ``costs``: what ``prefix`` weighs."""
+    """``pack(queries, prefix_dim)``: (n, dim) float32 → what ``scan.scan`` takes. ``costs``: what ``prefix`` weighs."""
 
     pack: Callable[[Matrix, int], Packed]
     costs: Costs

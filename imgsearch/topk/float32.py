@@ -1,9 +1,9 @@
 """The product in float32, for every CPU: fused multiply-adds on vectors as wide as the CPU has them.
 
-Rows are packed coordinate by coordinate; after the ``lead`` first ones comes one more, the norm of the rest, so that
-the tile's dot products are upper bounds (Cauchy–Schwarz, see ``bounds``). Their rounding is at most γ |q||g| with
-γ = n 2⁻²⁴ / (1 − n 2⁻²⁴) over n = lead + 1 coordinates (Higham, Accuracy and Stability of Numerical Algorithms, §3.1);
-twice that is allowed for.
+Rows are packed coordinate by coordinate; after the ``prefix_dim`` first ones comes one more, the norm of the rest, so
+that the tile's dot products are upper bounds (Cauchy–Schwarz, see ``bounds``). Their rounding is at most γ |q||g| with
+γ = n 2⁻²⁴ / (1 − n 2⁻²⁴) over n = prefix_dim + 1 coordinates (Higham, Accuracy and Stability of Numerical Algorithms,
+§3.1); twice that is allowed for.
 """
 
 from __future__ import annotations
@@ -38,39 +38,39 @@ CHUNK = ROW_TILE * 12
 
 
 class QueryPanels(NamedTuple):
-    """``panels``: (tiles, lead + 1, QUERY_TILE) float32, ``norms``: (n_queries,) float64."""
+    """``panels``: (tiles, prefix_dim + 1, QUERY_TILE) float32, ``norms``: (n_queries,) float64."""
 
-    lead: int
+    prefix_dim: int
     panels: NDArray[np.float32]
     norms: NDArray[np.float64]
 
 
-def panels_of(queries: Matrix, lead: int) -> QueryPanels:
-    """Pack (n, dim) float32 queries, ``4 n (lead + 1)`` bytes. Raises ``ValueError`` when a row is not finite."""
+def panels_of(queries: Matrix, prefix_dim: int) -> QueryPanels:
+    """Pack (n, dim) float32 queries, ``4 n (prefix_dim + 1)`` bytes. Raises ``ValueError`` when a row is not finite."""
     n = len(queries)
-    panels = np.zeros((-(-n // QUERY_TILE), lead + 1, QUERY_TILE), np.float32)
+    panels = np.zeros((-(-n // QUERY_TILE), prefix_dim + 1, QUERY_TILE), np.float32)
     norms = np.empty(n, np.float64)
-    _pack(queries, 0, n, lead, panels, norms)
+    _pack(queries, 0, n, prefix_dim, panels, norms)
     broken = np.flatnonzero(~(norms < LONGEST))
     if len(broken):
         raise ValueError(f"query row {broken[0]} is not finite, or too long")
-    return QueryPanels(lead, panels, norms)
+    return QueryPanels(prefix_dim, panels, norms)
 
 
 @compiled_sums
-def _pack(source, start, stop, lead, panels, norms):  # type: ignore[no-untyped-def]  # compiled: typed by its arguments
+def _pack(source, start, stop, prefix_dim, panels, norms):  # type: ignore[no-untyped-def]  # compiled: typed by its arguments
     width = panels.shape[2]
     for r in range(start, stop):
         tile, slot = (r - start) // width, (r - start) % width
-        lead_square, rest = 0.0, 0.0
-        for d in range(lead):
-            lead_square += np.float64(source[r, d]) * np.float64(source[r, d])
-        for d in range(lead, source.shape[1]):
+        prefix_square, rest = 0.0, 0.0
+        for d in range(prefix_dim):
+            prefix_square += np.float64(source[r, d]) * np.float64(source[r, d])
+        for d in range(prefix_dim, source.shape[1]):
             rest += np.float64(source[r, d]) * np.float64(source[r, d])
-        for d in range(lead):
+        for d in range(prefix_dim):
             panels[tile, d, slot] = source[r, d]
-        panels[tile, lead, slot] = np.sqrt(rest) * (1 + 1e-6)
-        norms[r - start] = np.sqrt(lead_square + rest) * (1 + 1e-6)
+        panels[tile, prefix_dim, slot] = np.sqrt(rest) * (1 + 1e-6)
+        norms[r - start] = np.sqrt(prefix_square + rest) * (1 + 1e-6)
 
 
 def _add(builder: Any, total: Any, row: Any, query: Any) -> Any:
@@ -98,14 +98,14 @@ class ChunkNorm(NamedTuple):
 
 @compiled
 def _memory(packed):  # type: ignore[no-untyped-def]  # compiled: typed by its arguments
-    rows = np.zeros((CHUNK // ROW_TILE, packed.lead + 1, ROW_TILE), np.float32)
+    rows = np.zeros((CHUNK // ROW_TILE, packed.prefix_dim + 1, ROW_TILE), np.float32)
     return rows, np.empty(QUERY_TILE, np.float32)
 
 
 @compiled
 def _pack_chunk(packed, gallery, first, last, rows):  # type: ignore[no-untyped-def]  # compiled
     norms = np.empty(last - first, np.float64)
-    _pack(gallery, first, last, packed.lead, rows, norms)
+    _pack(gallery, first, last, packed.prefix_dim, rows, norms)
     greatest = 0.0
     for norm in norms:
         greatest = max(greatest, norm) if norm < LONGEST else np.inf
@@ -115,7 +115,7 @@ def _pack_chunk(packed, gallery, first, last, rows):  # type: ignore[no-untyped-
 @compiled
 def _set_limits(packed, thresholds, first_query, measures, limits):  # type: ignore[no-untyped-def]  # compiled
     """The threshold less the rounding of products, of the comparison, of underflow; an empty slot is unreachable."""
-    gamma = 2 * (packed.lead + 9) * 2.0**-24
+    gamma = 2 * (packed.prefix_dim + 9) * 2.0**-24
     for slot in range(QUERY_TILE):
         query = first_query + slot
         limits[slot] = np.float32(np.inf)

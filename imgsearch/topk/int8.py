@@ -18,8 +18,8 @@ from imgsearch.topk.bounds import (
     BIAS,
     CHUNK,
     ERROR,
-    LEAD_NORM,
     NORM,
+    PREFIX_NORM,
     QUERY_TILE,
     ROW_TILE,
     STEP,
@@ -55,7 +55,7 @@ class ChunkBounds(NamedTuple):
     finite or too long."""
 
     step: float
-    longest_lead: float
+    longest_prefix: float
     error: float
     norm: float
 
@@ -67,8 +67,8 @@ def _memory(packed):  # type: ignore[no-untyped-def]  # compiled: typed by its a
 
 @compiled
 def _pack_chunk(packed, gallery, first, last, rows):  # type: ignore[no-untyped-def]  # compiled
-    step, longest_lead, error, norm = pack_rows(gallery, first, last, packed.lead, rows)
-    return ChunkBounds(step, longest_lead, error, norm if norm < np.inf else np.inf)
+    step, longest_prefix, error, norm = pack_rows(gallery, first, last, packed.prefix_dim, rows)
+    return ChunkBounds(step, longest_prefix, error, norm if norm < np.inf else np.inf)
 
 
 @compiled
@@ -79,8 +79,8 @@ def _set_limits(packed, thresholds, first_query, measures, limits):  # type: ign
         limits[slot] = _HIGHEST if query >= len(thresholds) else _LOWEST
         if query < len(thresholds) and thresholds[query] != -np.inf:
             numbers = packed.numbers
-            margin = _ROUNDING * numbers[query, NORM] * measures.norm + numbers[query, ERROR] * measures.longest_lead
-            margin += numbers[query, LEAD_NORM] * measures.error
+            margin = _ROUNDING * numbers[query, NORM] * measures.norm + numbers[query, ERROR] * measures.longest_prefix
+            margin += numbers[query, PREFIX_NORM] * measures.error
             steps = numbers[query, STEP] * measures.step
             limit = np.floor((np.float64(thresholds[query]) - margin) / steps) + numbers[query, BIAS]
             limits[slot] = np.int64(min(max(limit, np.float64(_LOWEST)), np.float64(_HIGHEST)))
@@ -91,7 +91,7 @@ register(PackedQueries, ChunkBounds, Kernel(_memory, _pack_chunk, _set_limits, _
 
 @compiled
 def _try(queries, rows, limits, masks, depth):  # type: ignore[no-untyped-def]
-    return _reach(queries.ctypes.data, rows.ctypes.data, limits.ctypes.data, masks.ctypes.data, depth)
+    return _reach(queries.ctypes.data, rows.ctypes.data, limits.ctypes.data, masks.ctypes.data, depth)  # type: ignore[call-arg]
 
 
 @lru_cache(maxsize=1)

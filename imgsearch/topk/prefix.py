@@ -31,7 +31,7 @@ INT8 = Costs(pair=0.06, coordinate=0.0047, scored=90.0, quantized=True)
 FLOAT32 = Costs(pair=0.06, coordinate=0.0244, scored=90.0, quantized=False)
 
 
-def choose_lead(queries: Matrix, gallery: Matrix, thresholds: NDArray[np.float32], costs: Costs) -> int:
+def choose_prefix_dim(queries: Matrix, gallery: Matrix, thresholds: NDArray[np.float32], costs: Costs) -> int:
     """The cheapest number of leading coordinates for these thresholds, a multiple of ``SEGMENT`` or all of them.
 
     ``queries``: (n_q, dim), ``gallery``: (n, dim), ``thresholds``: (n_q,); a sample of 96 x 192 is looked at.
@@ -42,8 +42,8 @@ def choose_lead(queries: Matrix, gallery: Matrix, thresholds: NDArray[np.float32
 
 def _cheapest(queries: Matrix, gallery: Matrix, thresholds: NDArray[np.float32], costs: Costs) -> int:
     dim = queries.shape[1]
-    asked, rows = _spread(len(queries), _QUERIES), _spread(len(gallery), _ROWS)
-    left, right, limits = queries[asked], gallery[rows], thresholds[asked][:, None]
+    query_rows, rows = _spread(len(queries), _QUERIES), _spread(len(gallery), _ROWS)
+    left, right, limits = queries[query_rows], gallery[rows], thresholds[query_rows][:, None]
     partial = np.zeros((len(left), len(right)), np.float32)
     left_rest, right_rest = np.square(left).sum(1), np.square(right).sum(1)
     whole = np.sqrt(left_rest), np.sqrt(right_rest)
@@ -66,5 +66,5 @@ def _cheapest(queries: Matrix, gallery: Matrix, thresholds: NDArray[np.float32],
     return best
 
 
-def _spread(n: int, wanted: int) -> NDArray[np.int64]:
-    return np.unique(np.linspace(0, n - 1, min(n, wanted)).astype(np.int64)) if n else np.zeros(0, np.int64)
+def _spread(n: int, n_taken: int) -> NDArray[np.int64]:
+    return np.unique(np.linspace(0, n - 1, min(n, n_taken)).astype(np.int64)) if n else np.zeros(0, np.int64)

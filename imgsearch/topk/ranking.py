@@ -29,7 +29,7 @@ class Best(NamedTuple):
     thresholds: NDArray[np.float32]
 
 
-def nothing_found(n_queries: int, top_k: int) -> Best:
+def empty_best(n_queries: int, top_k: int) -> Best:
     """The state before the first row: room for half as many again as are wanted, so that cuts are few."""
     room = top_k + max(4, top_k // 2)
     return Best(
@@ -42,13 +42,13 @@ def nothing_found(n_queries: int, top_k: int) -> Best:
 
 
 class PairBuffer(NamedTuple):
-    """Pairs found: (room,) int64 ``queries`` and ``rows``, (room,) float32 ``scores``, (1,) int64 ``found``, which may
-    exceed the room; (n_queries,) float32 ``thresholds``."""
+    """Pairs found: (room,) int64 ``queries`` and ``rows``, (room,) float32 ``scores``, (1,) int64 ``n_found``, which
+    may exceed the room; (n_queries,) float32 ``thresholds``."""
 
     queries: NDArray[np.int64]
     rows: NDArray[np.int64]
     scores: NDArray[np.float32]
-    found: NDArray[np.int64]
+    n_found: NDArray[np.int64]
     thresholds: NDArray[np.float32]
 
 
@@ -72,7 +72,7 @@ def _before(score, identity, other_score, other_identity):  # type: ignore[no-un
 
 
 @compiled
-def cut(scores, ids, q, filled, top_k):  # type: ignore[no-untyped-def]  # compiled: typed by its arguments
+def select_top(scores, ids, q, filled, top_k):  # type: ignore[no-untyped-def]  # compiled: typed by its arguments
     """Move the best ``top_k`` of row ``q``'s first ``filled`` entries to its front, the worst of them last."""
     low, high, last = 0, filled - 1, top_k - 1
     while low < high:
@@ -101,20 +101,20 @@ def cut(scores, ids, q, filled, top_k):  # type: ignore[no-untyped-def]  # compi
             break
 
 
-def settle(queries: Any, batch: Batch, asked: Any, rows: Any, n: int, found: Best | PairBuffer) -> None:
-    """Score ``n`` pairs and keep what counts: for compiled callers only, chosen by the type of ``found``."""
-    raise NotImplementedError("settle is called from compiled code")
+def score_pairs(queries: Any, batch: Batch, query_rows: Any, rows: Any, n: int, target: Best | PairBuffer) -> None:
+    """Score ``n`` pairs and keep what counts: for compiled callers only, chosen by the type of ``target``."""
+    raise NotImplementedError("score_pairs is called from compiled code")
 
 
-@overload(settle)
-def _settle(queries, batch, asked, rows, n, found):  # type: ignore[no-untyped-def]
-    if found.instance_class is Best:
-        return lambda queries, batch, asked, rows, n, found: keep_best(queries, batch, asked, rows, n, found)
-    return lambda queries, batch, asked, rows, n, found: keep_all(queries, batch, asked, rows, n, found)
+@overload(score_pairs)
+def _score_pairs(queries, batch, query_rows, rows, n, target):  # type: ignore[no-untyped-def]
+    if target.instance_class is Best:
+        return lambda queries, batch, query_rows, rows, n, target: add_best(queries, batch, query_rows, rows, n, target)
+    return lambda queries, batch, query_rows, rows, n, target: add_all(queries, batch, query_rows, rows, n, target)
 
 
 @compiled
-def keep_best(queries, batch, asked, rows, n, best):  # type: ignore[no-untyped-def]  # compiled: typed by its arguments
+def add_best(queries, batch, query_rows, rows, n, best):  # type: ignore[no-untyped-def]  # compiled: typed by its arguments
     """Score the ``n`` pairs of query ``asked[i]`` and row ``rows[i]`` of a ``Batch``, and keep them unless
     below the query's threshold or excluded; a threshold rises to the k-th best score when its row is full.
 
@@ -123,7 +123,7 @@ def keep_best(queries, batch, asked, rows, n, best):  # type: ignore[no-untyped-
     gallery, ids, exclude = batch
     top_k, scores, best_ids, filled, thresholds = best
     for i in range(n):
-        q, row = asked[i], rows[i]
+        q, row = query_rows[i], rows[i]
         value = score(queries, gallery, q, row)
         if not value >= thresholds[q] or ids[row] == exclude[q]:
             continue
@@ -131,40 +131,40 @@ def keep_best(queries, batch, asked, rows, n, best):  # type: ignore[no-untyped-
         scores[q, slot], best_ids[q, slot] = value, ids[row]
         filled[q] = slot + 1
         if slot + 1 == scores.shape[1]:
-            cut(scores, best_ids, q, slot + 1, top_k)
+            select_top(scores, best_ids, q, slot + 1, top_k)
             filled[q] = top_k
             thresholds[q] = max(thresholds[q], scores[q, top_k - 1])
 
 
 @compiled
-def offer(queries, batch, asked, start, stop, best):  # type: ignore[no-untyped-def]  # compiled: typed by its arguments
-    """Rows ``start:stop`` to the queries ``asked``, pair by pair: where they are few, packing would cost more."""
+def score_rows(queries, batch, query_rows, start, stop, best):  # type: ignore[no-untyped-def]  # compiled: typed by its arguments
+    """Rows ``start:stop`` to the queries ``query_rows``, pair by pair: where they are few, packing would cost more."""
     n = stop - start
     rows, again = np.arange(start, stop), np.empty(n, np.int64)
-    for i in range(len(asked)):
-        again[:] = asked[i]
-        keep_best(queries, batch, again, rows, n, best)
+    for i in range(len(query_rows)):
+        again[:] = query_rows[i]
+        add_best(queries, batch, again, rows, n, best)
 
 
 @compiled
-def cut_all(best):  # type: ignore[no-untyped-def]  # compiled: typed by its arguments
+def select_all(best):  # type: ignore[no-untyped-def]  # compiled: typed by its arguments
     """Forget what is not among the best ``top_k`` of its row, for every query of a ``Best``."""
     for q in range(len(best.filled)):
         if best.filled[q] > best.top_k:
-            cut(best.scores, best.ids, q, best.filled[q], best.top_k)
+            select_top(best.scores, best.ids, q, best.filled[q], best.top_k)
             best.filled[q] = best.top_k
 
 
 @compiled
-def keep_all(queries, batch, asked, rows, n, buffer):  # type: ignore[no-untyped-def]  # compiled: typed by its arguments
+def add_all(queries, batch, query_rows, rows, n, buffer):  # type: ignore[no-untyped-def]  # compiled: typed by its arguments
     """Score ``n`` pairs as above, and append those that reach their query's threshold; count all, store what fits."""
     gallery, ids, exclude = batch
     for i in range(n):
-        q, row = asked[i], rows[i]
+        q, row = query_rows[i], rows[i]
         value = score(queries, gallery, q, row)
         if not value >= buffer.thresholds[q] or ids[row] == exclude[q]:
             continue
-        slot = buffer.found[0]
-        buffer.found[0] = slot + 1
+        slot = buffer.n_found[0]
+        buffer.n_found[0] = slot + 1
         if slot < len(buffer.scores):
             buffer.queries[slot], buffer.rows[slot], buffer.scores[slot] = q, row, value

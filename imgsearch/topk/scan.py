@@ -16,7 +16,7 @@ from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
 from imgsearch.compiled import compiled
-from imgsearch.topk.ranking import settle
+from imgsearch.topk.ranking import score_pairs
 
 PAIRS = 128  # pairs kept back before they are scored
 
@@ -114,7 +114,7 @@ def _lowest_bit(typing_context: Any, mask: Any) -> Any:
 
 
 @compiled
-def scan(queries, packed, batch, start, stop, found):  # type: ignore[no-untyped-def]  # compiled: typed by its arguments
+def scan(queries, packed, batch, start, stop, target):  # type: ignore[no-untyped-def]  # compiled: typed by its arguments
     """Offer rows ``start:stop`` to every query. Returns the number of pairs that had to be scored, or -1 when a gallery
     row is not finite. Needs 4 bytes a packed coordinate of a chunk."""
     rows, limits = memory(packed)
@@ -128,12 +128,12 @@ def scan(queries, packed, batch, start, stop, found):  # type: ignore[no-untyped
         if not measures.norm < np.inf:
             return -1
         for tile in range(packed.panels.shape[0]):
-            scored += _scan_tile(queries, packed, batch, tile, first, last, measures, work, found)
+            scored += _scan_tile(queries, packed, batch, tile, first, last, measures, work, target)
     return scored
 
 
 @compiled
-def _scan_tile(queries, packed, batch, tile, first, last, measures, work, found):  # type: ignore[no-untyped-def]
+def _scan_tile(queries, packed, batch, tile, first, last, measures, work, target):  # type: ignore[no-untyped-def]
     """One tile of queries with the packed chunk of rows ``first:last``; how many pairs were scored."""
     depth, n_queries, n_rows = work.rows.shape[1], len(work.limits), work.rows.shape[2]
     masks, pair_queries, pair_rows = work.masks, work.pair_queries, work.pair_rows
@@ -141,22 +141,22 @@ def _scan_tile(queries, packed, batch, tile, first, last, measures, work, found)
     row_place, limit_place, mask_place = work.rows.ctypes.data, work.limits.ctypes.data, masks.ctypes.data
     first_query = tile * n_queries
     last_query = min(first_query + n_queries, len(queries))
-    set_limits(packed, found.thresholds, first_query, measures, work.limits)
+    set_limits(packed, target.thresholds, first_query, measures, work.limits)
     n_pairs, scored = 0, 0
     for first_row in range(first, last, n_rows):
         if reach(measures, query_place, row_place, limit_place, mask_place, depth) != 0:
             for query in range(first_query, last_query):
                 mask = masks[query - first_query]
                 while mask != 0:
-                    row = first_row + _lowest_bit(mask)
+                    row = first_row + _lowest_bit(mask)  # type: ignore[call-arg]
                     mask &= mask - np.uint32(1)
                     if row < last:
                         pair_queries[n_pairs], pair_rows[n_pairs] = query, row
                         n_pairs += 1
         row_place += depth * n_rows * 4
         if n_pairs >= PAIRS or (n_pairs > 0 and first_row + n_rows >= last):
-            settle(queries, batch, pair_queries, pair_rows, n_pairs, found)
+            score_pairs(queries, batch, pair_queries, pair_rows, n_pairs, target)
             scored += n_pairs
             n_pairs = 0
-            set_limits(packed, found.thresholds, first_query, measures, work.limits)
+            set_limits(packed, target.thresholds, first_query, measures, work.limits)
     return scored

@@ -72,7 +72,7 @@ def score(left, right, i, j):  # type: ignore[no-untyped-def]  # compiled: typed
     steps = dim // 16
     total = 0.0
     if steps > 0:
-        total = _lane_sum(left.ctypes.data + i * dim * 4, right.ctypes.data + j * dim * 4, steps)
+        total = _lane_sum(left.ctypes.data + i * dim * 4, right.ctypes.data + j * dim * 4, steps)  # type: ignore[call-arg]
     for d in range(steps * 16, dim):
         total += np.float64(left[i, d]) * np.float64(right[j, d])
     return np.float32(total)

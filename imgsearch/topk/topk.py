@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imgsearch.topk.engine import EngineName, Packed, choose
-from imgsearch.topk.prefix import choose_lead
-from imgsearch.topk.ranking import Batch, Best, cut_all, nothing_found
+from imgsearch.topk.prefix import choose_prefix_dim
+from imgsearch.topk.ranking import Batch, Best, empty_best, select_all
 from imgsearch.topk.scan import scan
 from imgsearch.vectors import Matrix
 
-_STRETCH = 16_384  # rows between two choices of ``lead``
+_STRETCH = 16_384  # rows between two choices of ``prefix_dim``
 _FEW = 1_024  # rows after which thresholds are worth choosing by
 
 
@@ -42,7 +42,7 @@ class RunningTopK:
 
     def __init__(self, queries: Matrix, top_k: int, engine: EngineName = "auto", best: Best | None = None) -> None:
         """``queries``: (n_queries, dim) float32, unit rows as a rule (any rows shorter than 1e15 are searched rightly).
-        ``best``: what these queries have found so far, to go on from; it is written to.
+        ``best``: an earlier state of these queries to go on from; it is written to.
 
         Raises ``ValueError`` when ``top_k`` is less than 1, a row is not finite, or the CPU lacks the engine asked for.
         """
@@ -54,7 +54,7 @@ class RunningTopK:
         self._queries = np.ascontiguousarray(queries, dtype=np.float32)
         if not np.isfinite(self._queries).all():
             raise ValueError("a query row is not finite")
-        self._best = nothing_found(len(self._queries), top_k) if best is None else best
+        self._best = empty_best(len(self._queries), top_k) if best is None else best
         self._nobody = np.full(len(self._queries), -1, np.int64)
         self._packed: Packed | None = None
         self._seen = 0
@@ -102,20 +102,24 @@ class RunningTopK:
 
     def _scan(self, batch: Batch, start: int, stop: int) -> int:
         queries, packed = self._queries, self._packed
-        lead = queries.shape[1]
+        prefix_dim = queries.shape[1]
         if self._seen >= _FEW:
-            lead = choose_lead(queries, batch.gallery[start:stop], self._best.thresholds, self._engine.costs)
-        if packed is None or packed.lead != lead:
-            packed = self._packed = self._engine.pack(queries, lead)
+            prefix_dim = choose_prefix_dim(
+                queries, batch.gallery[start:stop], self._best.thresholds, self._engine.costs
+            )
+        if packed is None or packed.prefix_dim != prefix_dim:
+            packed = self._packed = self._engine.pack(queries, prefix_dim)
         return int(scan(queries, packed, batch, start, stop, self._best))
 
 
 def in_order(best: Best) -> TopK:
-    """What a state holds. It is cut to its ``top_k``."""
-    cut_all(best)
+    """The answer that a state holds. The state is cut to its ``top_k``."""
+    select_all(best)
     top_k, scores, ids, filled, _ = best
-    there = np.arange(top_k) < filled[:, None]
-    return _ordered(np.where(there, ids[:, :top_k], -1), np.where(there, scores[:, :top_k], np.float32(-np.inf)))
+    is_filled = np.arange(top_k) < filled[:, None]
+    return _ordered(
+        np.where(is_filled, ids[:, :top_k], -1), np.where(is_filled, scores[:, :top_k], np.float32(-np.inf))
+    )
 
 
 def merge(parts: Sequence[TopK], top_k: int) -> TopK:

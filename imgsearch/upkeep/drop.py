@@ -41,14 +41,14 @@ def run(spark: SparkSession, config: DropConfig) -> RunSummary:
     )
 
 
-def the_one(warehouse: TableStore, wanted: str) -> str:
-    """The ``encoder_id`` that ``wanted`` names by id, or by a name that only one has. Raises ``UserError``."""
-    found = known_encoder(warehouse, wanted).encoder_id
-    rows = warehouse.read(ENCODERS).where(F.col("name") == wanted).select("encoder_id").collect()
+def the_one(warehouse: TableStore, name: str) -> str:
+    """The ``encoder_id`` that ``name`` names by id, or by a name that only one has. Raises ``UserError``."""
+    encoder_id = known_encoder(warehouse, name).encoder_id
+    rows = warehouse.read(ENCODERS).where(F.col("name") == name).select("encoder_id").collect()
     same = sorted(row["encoder_id"] for row in rows)
-    if wanted != found and len(same) > 1:
-        raise UserError(f"--encoder {wanted}: {len(same)} encoders have this name; give one's id: {', '.join(same)}")
-    return found
+    if name != encoder_id and len(same) > 1:
+        raise UserError(f"--encoder {name}: {len(same)} encoders have this name; give one's id: {', '.join(same)}")
+    return encoder_id
 
 
 def _delete(warehouse: TableStore, spec: TableSpec, column: str, values: list[str]) -> None:

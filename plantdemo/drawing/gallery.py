@@ -98,14 +98,14 @@ def plan_gallery(n_images: int, n_queries: int, seed: int) -> list[Planned]:
     rng = np.random.default_rng([seed, 0])
     n_copies, n_near = round(n_images * SHARE_COPIES), round(n_images * SHARE_NEAR)
     n_damaged = max(len(DAMAGES) if n_images >= 160 else 1, round(n_images * SHARE_DAMAGED))
-    n_visits = n_images - n_copies - n_near - n_damaged
+    n_pictures = n_images - n_copies - n_near - n_damaged
     # about 2.8 visits for every item of a kind: 8 items with 22 visits each where there are 182 images of a kind
-    per_kind = max(1, int(np.sqrt(n_visits / len(KINDS) / 2.8)))
+    per_kind = max(1, int(np.sqrt(n_pictures / len(KINDS) / 2.8)))
     items = [(kind, number) for number in range(per_kind) for kind in KINDS]
-    visits = [(*items[i % len(items)], i // len(items)) for i in range(n_visits)]
-    days = rng.integers(0, DAYS, n_visits)
-    files = [(visit, FIRST_DAY + timedelta(int(day)), "") for visit, day in zip(visits, days, strict=True)]
-    extras = rng.choice(n_visits, n_copies + n_near + n_damaged, replace=n_copies + n_near + n_damaged > n_visits)
+    pictures = [(*items[i % len(items)], i // len(items)) for i in range(n_pictures)]
+    days = rng.integers(0, DAYS, n_pictures)
+    files = [(visit, FIRST_DAY + timedelta(int(day)), "") for visit, day in zip(pictures, days, strict=True)]
+    extras = rng.choice(n_pictures, n_copies + n_near + n_damaged, replace=n_copies + n_near + n_damaged > n_pictures)
     ways = (
         [COPY] * n_copies
         + [NEAR_COPIES[i % len(NEAR_COPIES)] for i in range(n_near)]
@@ -120,12 +120,12 @@ def plan_gallery(n_images: int, n_queries: int, seed: int) -> list[Planned]:
         filed = taken + timedelta(31) if way == COPY else taken
         planned.append(Planned(f"images/site={site}/visit_date={filed:%Y-%m}/IMG_{number}.jpg", *visit, taken, way))
     order = rng.permutation(len(items))
-    asked = rng.permutation(n_queries)
+    query_numbers = rng.permutation(n_queries)
     for i in range(n_queries):
         kind, number = items[order[i % len(items)]]
-        unseen = -(-n_visits // len(items)) + i // len(items)
+        unseen = -(-n_pictures // len(items)) + i // len(items)
         taken = FIRST_DAY + timedelta(int(rng.integers(0, DAYS)))
-        planned.append(Planned(f"queries/Q_{asked[i] + 1:04d}.jpg", kind, number, unseen, taken, ""))
+        planned.append(Planned(f"queries/Q_{query_numbers[i] + 1:04d}.jpg", kind, number, unseen, taken, ""))
     return sorted(planned, key=lambda p: p.path)
 
 

@@ -68,7 +68,7 @@ def turned(mesh: Mesh, axis: Sequence[float], spin: float = 0.0) -> Mesh:
 
 
 def revolve(
-    profile: Sequence[tuple[float, float]], segments: int = 36, smooth: bool = False, step: float = STEP
+    profile: Sequence[tuple[float, float]], segments: int = 36, *, smooth: bool = False, step: float = STEP
 ) -> Mesh:
     """A profile of (z, radius) pairs turned about z; ``smooth`` rounds the edges between its pieces."""
     p = np.asarray(profile, np.float64)

@@ -37,7 +37,7 @@ class Model:
 
     def add(self, mesh: Mesh, material: Material, lift: float = 0.0) -> None:
         """Add faces; those with a greater ``lift`` are drawn as if that much nearer to the viewer."""
-        index = next((i for i, known in enumerate(self.materials) if known is material), len(self.materials))
+        index = next((i for i, other in enumerate(self.materials) if other is material), len(self.materials))
         if index == len(self.materials):
             self.materials.append(material)
         self.meshes.append(mesh)

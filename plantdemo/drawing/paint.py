@@ -25,8 +25,8 @@ MAKERS = ("NORDVIK", "HALBERG", "AXION FLOW", "TERVO", "KESTREL", "MARLOWE", "SA
 
 def paint(rng: np.random.Generator, *names: str, wear: float = 0.25) -> Material:
     """One of the named paints (any, if none is named), a little off its shade, with up to ``wear`` of rust."""
-    known = names or tuple(PAINTS)
-    base = np.asarray(PAINTS[known[int(rng.integers(len(known)))]])
+    choices = names or tuple(PAINTS)
+    base = np.asarray(PAINTS[choices[int(rng.integers(len(choices)))]])
     tint = np.clip(base * rng.uniform(0.85, 1.12) + rng.uniform(-0.04, 0.04, 3), 0.05, 0.97)
     rust = float(rng.uniform(0, wear)) if rng.random() < 0.8 else 0.0
     return Material((float(tint[0]), float(tint[1]), float(tint[2])), gloss=float(rng.uniform(0.15, 0.7)), rust=rust)

@@ -187,10 +187,10 @@ def _surface(
     model: Model, wear: tuple[int, int], owner: NDArray[np.int32], u: Floats, v: Floats
 ) -> tuple[Floats, Floats, Floats]:
     """Linear colour (3, p), gloss and metal of pixels: paint with dirt and rust, or a picture."""
-    known = np.array([(*m.colour, m.gloss, m.metal, m.rust) for m in model.materials], np.float32).T
-    known[:3] **= 2
-    found = known.take(owner, axis=1)
-    colour, gloss, metal, rust = found[:3], found[3], found[4], found[5]
+    looks = np.array([(*m.colour, m.gloss, m.metal, m.rust) for m in model.materials], np.float32).T
+    looks[:3] **= 2
+    pixel_looks = looks.take(owner, axis=1)
+    colour, gloss, metal, rust = pixel_looks[:3], pixel_looks[3], pixel_looks[4], pixel_looks[5]
     dirt, spots = grain()
     side = dirt.shape[0]
     texel = ((v * 230 + wear[0]).astype(np.int32) & (side - 1)) * side + (
@@ -263,14 +263,14 @@ def _occlusion(numbers: NDArray[np.int32], faces: _Faces) -> Floats:
     """Factor 0.42..1 for every ``COARSE``-th pixel: darker where it lies behind what is around it."""
     coarse = numbers[::COARSE, ::COARSE]
     rows, columns = np.nonzero(coarse)
-    known, filled = np.zeros(coarse.shape, np.float32), np.zeros(coarse.shape, np.float32)
-    known[rows, columns] = 1
+    covered, filled = np.zeros(coarse.shape, np.float32), np.zeros(coarse.shape, np.float32)
+    covered[rows, columns] = 1
     at = coarse[rows, columns] - 1
     px, py = (columns * COARSE + 0.5).astype(np.float32), (rows * COARSE + 0.5).astype(np.float32)
     filled[rows, columns] = faces.depth(at, px, py)
     behind = np.zeros_like(filled)
     for sigma, weight in ((2.0, 1.6), (7.0, 1.1)):
         around = ndimage.gaussian_filter(filled, sigma, truncate=2.5)
-        around /= np.maximum(ndimage.gaussian_filter(known, sigma, truncate=2.5), 1e-3)
+        around /= np.maximum(ndimage.gaussian_filter(covered, sigma, truncate=2.5), 1e-3)
         behind += weight * np.clip(filled - around, 0, 0.35)
     return ndimage.gaussian_filter(np.clip(1 - 2.0 * behind, 0.42, 1), 0.7)

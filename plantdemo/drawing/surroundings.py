@@ -36,8 +36,8 @@ def surroundings(
     """What is seen behind and below the item: RGB of ``size`` (width, height), the item's shadow in it."""
     home = rng.random()
     wall, floor = (
-        str(known[0] if home < 0.4 else known[1] if home < 0.6 else rng.choice(every))
-        for known, every in ((SITE_WALLS[site], WALLS), (SITE_FLOORS[site], FLOORS))
+        str(usual[0] if home < 0.4 else usual[1] if home < 0.6 else rng.choice(every))
+        for usual, every in ((SITE_WALLS[site], WALLS), (SITE_FLOORS[site], FLOORS))
     )
     small = (round(size[0] / SOFT), round(size[1] / SOFT))
     view = view.zoomed(1 / SOFT, 0, 0)

@@ -163,22 +163,19 @@ def test_published_weights_in_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_pat
         resolve("resnet50")
 
 
-def test_torchvision_table_is_torchvisions() -> None:
-    import torchvision
-    from torchvision.models import get_model_weights, list_models
+def test_the_table_of_torchvision_is_up_to_date() -> None:
+    from benchmarks.torchvision_networks import TARGET, table
 
-    known = torchvision_networks.networks()
-    assert list(known) == list_models(module=torchvision.models)
-    for name, entries in known.items():
-        theirs = get_model_weights(name)
-        assert entries[0].weights == theirs.DEFAULT.name
-        assert {entry.weights for entry in entries} == {each.name for each in theirs} - {"IMAGENET1K_FEATURES"}
-        for entry in entries:
-            preset = theirs[entry.weights].transforms()
-            assert theirs[entry.weights].url == files.PUBLISHED_AT + entry.file
-            assert (preset.crop_size, preset.resize_size) == ([entry.crop], [entry.resize])
-            assert (preset.interpolation.value, tuple(preset.mean)) == (entry.resample, entry.mean)
-            assert tuple(preset.std) == entry.std
+    assert TARGET.read_text() == table()
+
+
+def test_the_default_weights_come_first() -> None:
+    entries = torchvision_networks.networks()["resnet50"]
+    assert [(entry.weights, entry.default, entry.resize) for entry in entries] == [
+        ("IMAGENET1K_V2", True, 232),
+        ("IMAGENET1K_V1", False, 256),
+    ]
+    assert (entries[0].last_layer, entries[0].pool_layer, entries[0].mean[0]) == ("fc", "avgpool", 0.485)
 
 
 def test_sidecar() -> None:

@@ -33,7 +33,7 @@ NAMES = [
 def rows_of(where: Path | str, follow_links: bool = False) -> dict[str, Row]:
     tops = find_tops(str(where))
     assert tops is not None
-    rows = list(walk(tops, follow_links))
+    rows = list(walk(tops, follow_links=follow_links))
     assert len({row.path for row in rows}) == len(rows)
     return {os.path.relpath(row.path, tops.root): row for row in rows}
 

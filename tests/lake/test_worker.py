@@ -12,7 +12,7 @@ from imgsearch.lake.worker import builds, keep
 
 @pytest.fixture(autouse=True)
 def empty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker, "_kept", {})
+    monkeypatch.setattr(worker, "_objects", {})
     monkeypatch.setattr(worker, "_builds", {})
 
 
@@ -27,7 +27,7 @@ def test_a_second_of_its_kind_frees_the_first() -> None:
     keep(("encoder", "a"), object)
     kept = keep(("codebook", "x"), object)
     keep(("encoder", "b"), object)
-    assert set(worker._kept) == {("encoder", "b"), ("codebook", "x")}
+    assert set(worker._objects) == {("encoder", "b"), ("codebook", "x")}
     assert keep(("codebook", "x"), object) is kept
     keep(("encoder", "a"), object)
     assert builds(("encoder", "a"))[1] == 2

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from imgsearch.clusters.description import MIN_SIZE, OUTLIER_FENCE
+from imgsearch.clusters.description import MIN_SIZE, OUTLIER_SPREADS
 from imgsearch.clusters.drift import Level
 
 
@@ -52,12 +52,12 @@ def thresholds(cluster_ids: NDArray[np.int32], scores: NDArray[np.float32], n_cl
         spread[~large] = np.median(spread[large])
     elif deviations:
         spread[:] = np.median(np.concatenate(deviations))
-    own = middle - OUTLIER_FENCE * 1.4826 * np.maximum(spread, 1e-6)
+    own = middle - OUTLIER_SPREADS * 1.4826 * np.maximum(spread, 1e-6)
     if not len(scores):
         return own.astype(np.float32)
     half = np.median(scores)
     below = np.median(half - scores[scores <= half])
-    least = half - OUTLIER_FENCE * 1.4826 * max(below, 1e-6)
+    least = half - OUTLIER_SPREADS * 1.4826 * max(below, 1e-6)
     return np.where(size > 0, np.fmax(own, least), np.nan).astype(np.float32)
 
 

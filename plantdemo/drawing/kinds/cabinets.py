@@ -131,7 +131,7 @@ def fire_extinguisher(rng: np.random.Generator) -> Model:
         (low + tall + 0.75 * r * float(np.sin(a)), 0.07 + (r - 0.07) * float(np.cos(a)))
         for a in np.linspace(0, np.pi / 2, 9)
     ]
-    model.add(put(mesh.revolve(dome, 44, True), (0, 0, 0), Y), body)
+    model.add(put(mesh.revolve(dome, 44, smooth=True), (0, 0, 0), Y), body)
     top = low + tall + 0.75 * r
     model.add(put(mesh.cylinder(0.09, top - 0.02, top + 0.14, 0.01, 20), (0, 0, 0), Y), valve)
     for lift, tilt in ((0.14, 0.12), (0.26, rng.uniform(0.25, 0.4))):

@@ -70,7 +70,7 @@ def centrifugal_pump(rng: np.random.Generator) -> Model:
     at = (0.52, -0.1, 0.0)
     rim = [(-wide, r * 0.85), (-wide * 0.7, r), (wide * 0.7, r), (wide, r * 0.85)]
     volute = [(-0.34, 0.12), (-0.2, 0.22), *rim, (wide * 1.5, r * 0.45), (wide * 1.6 + 0.1, r * 0.4)]
-    model.add(put(mesh.revolve(volute, 40, True), at, X), body)
+    model.add(put(mesh.revolve(volute, 40, smooth=True), at, X), body)
     model.add(put(bolts(10, r * 0.9, 0.03, -wide - 0.05, wide + 0.03), at, X), bolt)
     flange(model, (0.52 + wide * 1.6 + 0.1, -0.1, 0), X, r * 0.72, 0.07, 8, body, bolt)
     pipe = paint(rng, "grey", "silver", "cream", "green", wear=0.3)
@@ -106,7 +106,7 @@ def heat_exchanger(rng: np.random.Generator) -> Model:
         dome = [(0.0, r)] + [
             (long + 0.6 * r * float(np.sin(a)), r * float(np.cos(a))) for a in np.linspace(0, np.pi / 2, 9)
         ]
-        model.add(put(mesh.revolve(dome, 40, True), (side * (half + 0.13), 0, 0), axis), ends)
+        model.add(put(mesh.revolve(dome, 40, smooth=True), (side * (half + 0.13), 0, 0), axis), ends)
     for i, x in enumerate(rng.permutation([-0.62, -0.3, 0.3, 0.62])[: int(rng.integers(2, 5))]):
         way = (0.0, 1.0, 0.0) if i % 2 == 0 else (0.0, rng.choice([-1.0, 1.0]), 0.55)
         wide = rng.uniform(0.09, 0.14)

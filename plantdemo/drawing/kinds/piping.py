@@ -25,7 +25,7 @@ def gate_valve(rng: np.random.Generator) -> Model:
         model.add(put(mesh.pipe(r, z0, z1), (0, -0.3, 0), X), pipe)
     half = [(reach, r * 1.1), (reach * 0.5, r * 1.15), (0.12, r * 1.5)]
     shell = [(-x, radius) for x, radius in half] + half[::-1]
-    model.add(put(mesh.revolve(shell, 36, True), (0, -0.3, 0), X), body)
+    model.add(put(mesh.revolve(shell, 36, smooth=True), (0, -0.3, 0), X), body)
     for side in (-1, 1):
         flange(model, (side * reach - 0.045, -0.3, 0), X, rf, 0.09, count, body, bolt)
         flange(model, (side * (reach + 0.10) - 0.045, -0.3, 0), X, rf, 0.085, count, pipe, bolt)
@@ -41,7 +41,7 @@ def _bonnet(model: Model, rng: np.random.Generator, count: int, made_of: tuple[M
     neck = rng.uniform(0.24, 0.32)
     model.add(
         put(
-            mesh.revolve([(-0.55, 0.05), (-0.4, neck * 0.9), (-0.15, neck), (0.12, neck * 0.85)], 32, True),
+            mesh.revolve([(-0.55, 0.05), (-0.4, neck * 0.9), (-0.15, neck), (0.12, neck * 0.85)], 32, smooth=True),
             (0, 0, 0),
             Y,
         ),
@@ -55,7 +55,11 @@ def _bonnet(model: Model, rng: np.random.Generator, count: int, made_of: tuple[M
             model.add(put(mesh.box(0.05, 0.09, tall - 0.16), (side * neck * 0.55, 0.18, 0), Y), body)
     else:
         model.add(
-            put(mesh.revolve([(0.18, neck * 0.75), (0.32, neck * 0.36), (tall, neck * 0.3)], 24, True), (0, 0, 0), Y),
+            put(
+                mesh.revolve([(0.18, neck * 0.75), (0.32, neck * 0.36), (tall, neck * 0.3)], 24, smooth=True),
+                (0, 0, 0),
+                Y,
+            ),
             body,
         )
     model.add(put(mesh.cylinder(neck * 0.62, tall, tall + 0.07, 0.015), (0, 0, 0), Y), body)
