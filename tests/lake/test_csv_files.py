@@ -59,7 +59,7 @@ def test_no_cell_begins_a_formula(tmp_path: Path) -> None:
     table = pa.table({"path": texts, "score": [-1.0] * len(texts)})
     for guard, written in ((True, ["'=HYPERLINK(1)", "'+1", "'-1", "'@x", "'\tx", *texts[5:]]), (False, texts)):
         out = str(tmp_path / "x.csv")
-        write_batches(table.schema, table.to_batches(), out, guard)
+        write_batches(table.schema, table.to_batches(), out, guard=guard)
         with open(out, newline="") as file:
             rows = list(csv.DictReader(file))
         assert [row["path"] for row in rows] == [text or "" for text in written]
