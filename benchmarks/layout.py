@@ -28,7 +28,7 @@ from search import asked, drained, laid_out  # noqa: E402
 
 from imgsearch.clusters.layout import FILE_VECTORS  # noqa: E402
 from imgsearch.lake.session import build_session  # noqa: E402
-from imgsearch.retrieval.join import visited  # noqa: E402
+from imgsearch.retrieval.join import probed_rows  # noqa: E402
 from imgsearch.retrieval.probes import nearest_clusters  # noqa: E402
 
 NPROBE, N_QUERIES = 5, 20
@@ -94,7 +94,7 @@ def main() -> None:
             every = {f: os.path.getsize(f.removeprefix("file:").replace("%3D", "=")) for f in frame.inputFiles()}
             shares = []
             for row in nearest:
-                few = visited(frame, row[None]).inputFiles()
+                few = probed_rows(frame, row[None]).inputFiles()
                 shares.append(sum(every[f] for f in few) / sum(every.values()))
             reads = []
             for _ in range(3):

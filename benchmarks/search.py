@@ -44,7 +44,7 @@ from imgsearch.clusters.layout import FILE_VECTORS  # noqa: E402
 from imgsearch.clusters.seeding import initial_centroids  # noqa: E402
 from imgsearch.lake.memory import task_memory  # noqa: E402
 from imgsearch.lake.session import build_session, n_slots  # noqa: E402
-from imgsearch.retrieval.join import queries_per_pass, search, visited  # noqa: E402
+from imgsearch.retrieval.join import probed_rows, queries_per_pass, search  # noqa: E402
 from imgsearch.retrieval.probes import choose_nprobe, nearest_clusters, recall_at_k  # noqa: E402
 from imgsearch.vectors import Matrix, pack, unit, unpack  # noqa: E402
 
@@ -286,7 +286,7 @@ def compare_pruned(spark: SparkSession, gallery: Gallery, case: Case) -> dict[st
     shares = []
     for query in queries[:20]:
         nearest = nearest_clusters(query[None], book.centroids, book.cluster_ids, nprobe)
-        few = visited(frame, nearest).inputFiles()
+        few = probed_rows(frame, nearest).inputFiles()
         shares.append(sum(os.path.getsize(f.removeprefix("file:")) for f in few) / every)
     name = f"{case.name} pruned"
     claims = [

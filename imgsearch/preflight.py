@@ -81,13 +81,13 @@ def _holds_tables(path: Path) -> bool:
     return any((path / table / LOG).is_dir() for table in ("images", "runs"))
 
 
-def _check_apart(warehouse: str, given: str) -> None:
+def _check_apart(warehouse: str, source: str) -> None:
     """Tables inside the input would be files of the input."""
-    outer, inner = (local_path(place) for place in (given, warehouse))
+    outer, inner = (local_path(place) for place in (source, warehouse))
     if outer is None or inner is None or not outer.is_dir() or CATALOG_NAME.match(warehouse):
         return
     if inner.resolve().is_relative_to(outer.resolve()):
-        raise UserError.option("warehouse", warehouse, f"lies in --input {given}; give a folder outside of it")
+        raise UserError.option("warehouse", warehouse, f"lies in --input {source}; give a folder outside of it")
 
 
 def _check_output(value: str, path: Path, inputs: list[Any]) -> None:

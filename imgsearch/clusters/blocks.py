@@ -20,7 +20,7 @@ from imgsearch.lake.session import n_slots
 from imgsearch.vectors import Matrix, unpack
 
 #: ``vectors`` is null where the images named cannot be clustered: zero, NaN, or not of unit length.
-BLOCK = "image_ids array<string>, vectors binary, sampled boolean"
+BLOCK_SCHEMA = "image_ids array<string>, vectors binary, sampled boolean"
 BLOCK_ROWS = 1024
 UNIT_SLACK = 1e-2  # as kmeans
 
@@ -33,12 +33,12 @@ class Sample(NamedTuple):
 
 
 def in_blocks(vectors: DataFrame, dim: int, sampled: Column | None = None) -> DataFrame:
-    """``image_id`` and ``vector`` → the columns of ``BLOCK``, one partition a slot.
+    """``image_id`` and ``vector`` → the columns of ``BLOCK_SCHEMA``, one partition a slot.
 
     ``sampled``: a condition on a row; rows for which it holds stand in blocks of their own.
     """
     rows = vectors.select("image_id", "vector", (F.lit(False) if sampled is None else sampled).alias("sampled"))
-    return rows.mapInArrow(make_blocks(dim), BLOCK).repartition(n_slots(vectors.sparkSession))
+    return rows.mapInArrow(make_blocks(dim), BLOCK_SCHEMA).repartition(n_slots(vectors.sparkSession))
 
 
 def make_blocks(dim: int) -> Callable[[Batches], Batches]:

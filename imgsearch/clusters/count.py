@@ -45,9 +45,9 @@ def choose_n_clusters(
     if len(distinct) < 4 * LEAST_MEMBERS:
         return Choice(1, [])
     rng = np.random.default_rng(seed)
-    placing, held_out = np.array_split(distinct[rng.permutation(len(distinct))], 2)
-    counts = _grid(min(max_clusters, len(placing) // LEAST_MEMBERS))
-    curve = [(count, _held_out_cost(placing, held_out, count, rng)) for count in counts]
+    training_rows, test_rows = np.array_split(distinct[rng.permutation(len(distinct))], 2)
+    counts = _grid(min(max_clusters, len(training_rows) // LEAST_MEMBERS))
+    curve = [(count, _test_cost(training_rows, test_rows, count, rng)) for count in counts]
     chosen = curve[0][0]
     for (_, before), (count, after) in pairwise(curve):
         if after < before * (1 - least_gain):
@@ -60,6 +60,6 @@ def _grid(most: int) -> list[int]:
     return sorted({min(round(2 ** (step / 2)), max(most, 2)) for step in steps})
 
 
-def _held_out_cost(placing: Matrix, held_out: Matrix, n_clusters: int, rng: np.random.Generator) -> float:
-    centroids = initial_centroids(placing, n_clusters, rng)
-    return float(1 - kmeans.assign(held_out, centroids).scores.mean(dtype=np.float64))
+def _test_cost(training_rows: Matrix, test_rows: Matrix, n_clusters: int, rng: np.random.Generator) -> float:
+    centroids = initial_centroids(training_rows, n_clusters, rng)
+    return float(1 - kmeans.assign(test_rows, centroids).scores.mean(dtype=np.float64))

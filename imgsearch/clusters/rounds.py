@@ -21,7 +21,7 @@ from imgsearch.lake.batches import Batches, gather
 from imgsearch.lake.session import n_slots
 from imgsearch.vectors import Matrix, double_lists, unit
 
-MEMBER = "image_id string, cluster int, score float, second int, margin float"
+MEMBER_SCHEMA = "image_id string, cluster int, score float, second int, margin float"
 
 
 class Fitted(NamedTuple):
@@ -93,14 +93,14 @@ def merge_sums(one: bytes, other: bytes) -> bytes:
 
 
 def assign(blocks: DataFrame, centroids: Matrix) -> DataFrame:
-    """Blocks → the columns of ``MEMBER``: the nearest centroid and the second nearest (null where there is one)."""
+    """Blocks → ``MEMBER_SCHEMA``: the nearest centroid and the second nearest (null where there is only one)."""
     shared = blocks.sparkSession.sparkContext.broadcast(centroids)
     usable = blocks.where(F.col("vectors").isNotNull())
-    return usable.select("image_ids", "vectors").mapInArrow(assign_blocks(shared), MEMBER)
+    return usable.select("image_ids", "vectors").mapInArrow(assign_blocks(shared), MEMBER_SCHEMA)
 
 
 def assign_blocks(centroids: Broadcast[Matrix]) -> Callable[[Batches], Batches]:
-    """(image_ids, vectors) blocks → ``MEMBER`` batches."""
+    """(image_ids, vectors) blocks → ``MEMBER_SCHEMA`` batches."""
 
     def nearest(batches: Batches) -> Batches:
         for batch in batches:

@@ -33,7 +33,7 @@ from imgsearch.projections.projecting import compress
 from imgsearch.projections.projection import Projection
 from imgsearch.projections.spaces import current_projection, gallery_of
 from imgsearch.retrieval.join import image_key, sole_id
-from imgsearch.retrieval.probes import stretches
+from imgsearch.retrieval.probes import runs
 from imgsearch.tables import CLUSTERS, DUPLICATES, EMBEDDINGS, ENCODERS, IMAGES, LEAKS, PROJECTIONS
 from imgsearch.vectors import unpack
 
@@ -60,8 +60,8 @@ def run(spark: SparkSession, config: DedupConfig) -> RunSummary:
         notes = (f"there are no vectors yet, so these are copies only; `{LAUNCHER} compress` first for near-copies",)
     else:
         _, projection = current_projection(warehouse, config.encoder)
-        found = _duplicates if config.against is None else leaks
-        rows = found(warehouse, projection, images, config)
+        write_rows = _duplicates if config.against is None else leaks
+        rows = write_rows(warehouse, projection, images, config)
     warehouse.replace(spec, rows)
     written = warehouse.read(spec)
     counts = {row["kind"]: row["n"] for row in written.groupBy("kind").agg(F.count("*").alias("n")).collect()}
@@ -92,13 +92,13 @@ def near_groups(vectors: DataFrame, codebook: Codebook, threshold: float, stage:
     settled = followers.join(lost, on="leader_key", how="left_anti").select(
         "image_key", F.col("leader_key").alias("representative_key"), "score"
     )
-    found = settled.unionByName(joined)
+    grouped = settled.unionByName(joined)
     orphans = followers.join(lost, on="leader_key", how="left_semi").select("image_key", "cluster_id", "vector")
     orphans = stage(orphans, "orphans")
     if orphans.isEmpty():
-        return found
+        return grouped
     heads = leaders.join(joined.select("image_key"), on="image_key", how="left_anti")
-    return found.unionByName(regrouped(orphans, heads, codebook, threshold, stage))
+    return grouped.unionByName(regrouped(orphans, heads, codebook, threshold, stage))
 
 
 def regrouped(orphans: DataFrame, heads: DataFrame, codebook: Codebook, threshold: float, stage: Stage) -> DataFrame:
@@ -127,12 +127,12 @@ def collapse(vectors: DataFrame, threshold: float) -> DataFrame:
 def leader_batches(threshold: float) -> Callable[[Batches], Batches]:
     """``near.HOME_SCHEMA`` batches in order of cluster → ``LED_SCHEMA`` batches."""
 
-    def lead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def assign_leaders(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         leaders: Leaders | None = None
         current: int | None = None
         for batch in batches:
             keys, clusters, vectors = batch.column(0).to_numpy(), batch.column(1).to_numpy(), unpack(batch.column(2))
-            for start, stop in stretches(clusters):
+            for start, stop in runs(clusters):
                 if leaders is None or int(clusters[start]) != current:
                     leaders, current = Leaders(threshold, vectors.shape[1]), int(clusters[start])
                 led = leaders.add(vectors[start:stop], keys[start:stop])
@@ -145,7 +145,7 @@ def leader_batches(threshold: float) -> Callable[[Batches], Batches]:
                     columns, names=["image_key", "leader_key", "score", "cluster_id", "vector"]
                 )
 
-    return lead
+    return assign_leaders
 
 
 def duplicates(images: DataFrame, grouped: DataFrame) -> DataFrame:

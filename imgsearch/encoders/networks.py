@@ -145,9 +145,9 @@ def _architecture(backbone: Backbone) -> nn.Module:
     if backbone.last_layer:
         _set_layer(network, backbone.last_layer, nn.Identity(), backbone)
     left_out = (*TRAINING_ONLY, *([backbone.last_layer + "."] if backbone.last_layer else []))
-    kept = {name: value for name, value in tensors.items() if not name.startswith(left_out)}
+    used = {name: value for name, value in tensors.items() if not name.startswith(left_out)}
     versions = getattr(tensors, "_metadata", None) or getattr(network.state_dict(), "_metadata", None)
-    _load(network, files.with_metadata(kept, versions), backbone)
+    _load(network, files.with_metadata(used, versions), backbone)
     return network
 
 

@@ -100,8 +100,8 @@ def load_network(path: Path, kind: Literal["script", "program"]) -> Any:
         what, call = (
             ("TorchScript", "torch.jit.save") if kind == "script" else ("an exported program", "torch.export.save")
         )
-        said = (str(error).strip() or repr(error)).splitlines()[0]
-        raise UserError(f"encoder {path}: cannot be read as {what} ({said[:200]}); write it with {call}") from None
+        reason = (str(error).strip() or repr(error)).splitlines()[0]
+        raise UserError(f"encoder {path}: cannot be read as {what} ({reason[:200]}); write it with {call}") from None
     finally:
         logging.disable(logging.NOTSET)
         del os.environ[WEIGHTS_ONLY]

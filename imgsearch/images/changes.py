@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from imgsearch.lake.files import Found
+from imgsearch.lake.files import Listing
 from imgsearch.lake.local_files import UNLISTED
 from imgsearch.lake.store import TableStore
 from imgsearch.tables import (
@@ -28,7 +28,18 @@ from imgsearch.tables import (
 )
 
 #: Columns of ``images`` that an unchanged file keeps, with ``_`` before them where they stand beside the file's own.
-KEPT = ("image_id", "format", "width", "height", "n_pages", "n_bytes", "modified_at", "etag", "reason", "detail")
+FILE_COLUMNS = (
+    "image_id",
+    "format",
+    "width",
+    "height",
+    "n_pages",
+    "n_bytes",
+    "modified_at",
+    "etag",
+    "reason",
+    "detail",
+)
 #: The others are strings.
 TYPES = {"width": "int", "height": "int", "n_pages": "int", "n_bytes": "bigint", "modified_at": "timestamp"}
 #: Refusals that only other bytes can mend.
@@ -38,7 +49,7 @@ MAX_UNLISTED = 100
 
 @dataclass(frozen=True)
 class Ledger:
-    """What an earlier ingest knows of this input's files: ``path`` and ``KEPT`` (each with ``_`` before it).
+    """What an earlier ingest knows of this input's files: ``path`` and ``FILE_COLUMNS`` (each with ``_`` before it).
 
     ``in_scope``: ``path``, ``image_id`` and ``is_image`` (else it is in ``quarantine``) of all that this input must
     list again if the file is still there.
@@ -48,34 +59,36 @@ class Ledger:
     in_scope: DataFrame
 
 
-def read_ledger(warehouse: TableStore, found: Found) -> Ledger | None:
+def read_ledger(warehouse: TableStore, listing: Listing) -> Ledger | None:
     """The files of this input that were ingested; ``None`` for a new warehouse."""
     if not warehouse.exists(IMAGES):
         return None
     images = warehouse.read(IMAGES)
     refused = warehouse.read_or_empty(QUARANTINE).where("stage = 'ingest'")
-    if found.is_folder:
-        inside = F.col("path").startswith(found.root.rstrip("/") + "/")
+    if listing.is_folder:
+        inside = F.col("path").startswith(listing.root.rstrip("/") + "/")
         images, refused = images.where(inside), refused.where(inside)
-    good = images.select("path", *(_kept(images, c) for c in KEPT))
+    good = images.select("path", *(_unchanged_value(images, c) for c in FILE_COLUMNS))
     bad = refused.where(F.col("reason").isin(*LASTING))
-    bad = bad.select("path", *(_kept(bad, c) for c in KEPT)).join(images.select("path"), on="path", how="left_anti")
-    scope = images if found.is_folder else images.where(F.col("source") == found.name)
+    bad = bad.select("path", *(_unchanged_value(bad, c) for c in FILE_COLUMNS)).join(
+        images.select("path"), on="path", how="left_anti"
+    )
+    scope = images if listing.is_folder else images.where(F.col("source") == listing.name)
     scope = scope.select("path", "image_id", F.lit(True).alias("is_image"))
-    if found.is_folder:
+    if listing.is_folder:
         scope = scope.unionByName(refused.select("path", "image_id", F.lit(False).alias("is_image")))
     return Ledger(good.unionByName(bad), scope)
 
 
-def _kept(frame: DataFrame, name: str) -> Column:
+def _unchanged_value(frame: DataFrame, name: str) -> Column:
     value = F.col(name) if name in frame.columns else F.lit(None)
     return value.cast(TYPES.get(name, "string")).alias(f"_{name}")
 
 
 def compare(files: DataFrame, ledger: Ledger | None, rehash: bool) -> DataFrame:
-    """Files with what is known of them (``KEPT``) and ``_unchanged``: size, time and (where both have one) etag."""
+    """Files with ``FILE_COLUMNS`` as they were, and ``_unchanged``: the same size, time and (where both have one) etag."""
     if ledger is None:
-        empty = {f"_{c}": F.lit(None).cast(TYPES.get(c, "string")) for c in KEPT}
+        empty = {f"_{c}": F.lit(None).cast(TYPES.get(c, "string")) for c in FILE_COLUMNS}
         return files.withColumns(empty | {"_unchanged": F.lit(False)})
     same = (
         F.col("reason").isNull()
@@ -88,9 +101,9 @@ def compare(files: DataFrame, ledger: Ledger | None, rehash: bool) -> DataFrame:
     return files.join(ledger.files, on="path", how="left").withColumn("_unchanged", unchanged)
 
 
-def kept(unchanged: DataFrame) -> DataFrame:
+def unchanged_rows(unchanged: DataFrame) -> DataFrame:
     """Unchanged files as they were inspected before."""
-    columns = {c: F.col(f"_{c}") for c in KEPT if c != "etag"}
+    columns = {c: F.col(f"_{c}") for c in FILE_COLUMNS if c != "etag"}
     return unchanged.withColumns(columns)
 
 

@@ -21,10 +21,10 @@ from imgsearch.tables import (
     VECTORS,
 )
 
-_NOT_HELD = re.compile(r"(?:^|[<:,])(?:udt|interval|void|variant|geometry|geography)\b(?!:)")
+_UNSUPPORTED = re.compile(r"(?:^|[<:,])(?:udt|interval|void|variant|geometry|geography)\b(?!:)")
 _AS_TEXT = re.compile(r"(^|[<:,])(?:timestamp_ntz|time\(\d\)|string collate \w+)")
 MAX_LENGTH = 100
-MAX_SAID = 10  # columns that a note names
+MAX_NAMED = 10  # columns that a note names
 _JOINED = (IMAGES, EMBEDDINGS, VECTORS, MEMBERS, IMAGE_LABELS, MATCHES, GROUP_MATCHES, DUPLICATES, QUARANTINE)
 _EXPORTED = (
     "content", "n_rows", "n_paths", "cluster_score", "label_confidence", "label_origin", "map_x", "map_y", "x", "y",
@@ -63,7 +63,7 @@ def carried_kind(kind: str) -> str | None:
     >>> carried_kind("struct<a:timestamp_ntz,b:int>"), carried_kind("array<variant>"), carried_kind("binary")
     ('struct<a:string,b:int>', None, None)
     """
-    if kind == "binary" or _NOT_HELD.search(kind):
+    if kind == "binary" or _UNSUPPORTED.search(kind):
         return None
     return _AS_TEXT.sub(r"\1string", kind)
 
@@ -76,12 +76,12 @@ def column_notes(names: Mapping[str, str], left_out: Mapping[str, str] | None = 
     """
     renamed = [f"{name!r} is {column}" for name, column in names.items() if name != column]
     dropped = [f"{name!r} ({kind})" for name, kind in (left_out or {}).items()]
-    told = (("columns with another name here", renamed), ("columns left out", dropped))
-    return tuple(f"{what}: {', '.join(each[:MAX_SAID])}{_more(each)}" for what, each in told if each)
+    notes = (("columns with another name here", renamed), ("columns left out", dropped))
+    return tuple(f"{what}: {', '.join(each[:MAX_NAMED])}{_more(each)}" for what, each in notes if each)
 
 
 def _more(each: list[str]) -> str:
-    return f" and {len(each) - MAX_SAID} more" if len(each) > MAX_SAID else ""
+    return f" and {len(each) - MAX_NAMED} more" if len(each) > MAX_NAMED else ""
 
 
 def column_name(name: str) -> str:

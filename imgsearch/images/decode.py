@@ -181,16 +181,16 @@ def _load(picture: _Picture, fp: DeadlineFile) -> tuple[Image.Image, tuple[float
     return reduced_to_8bit(pixels, (across, down), inverted=inverted), (width / across, height / down)
 
 
-def _factor(have: int, wanted: int) -> int:
-    return max(1, have // (wanted * REDUCE_GAP))
+def _factor(side: int, target: int) -> int:
+    return max(1, side // (target * REDUCE_GAP))
 
 
 def _resampling(name: str) -> Image.Resampling:
     try:
         return Image.Resampling[name.upper()]
     except KeyError:
-        known = ", ".join(filter.name.lower() for filter in Image.Resampling)
-        raise ValueError(f"unknown resample {name!r}; known: {known}") from None
+        choices = ", ".join(filter.name.lower() for filter in Image.Resampling)
+        raise ValueError(f"unknown resample {name!r}; known: {choices}") from None
 
 
 def _check_fit(size: tuple[int, int], fit: str, resize_to: int | None) -> None:

@@ -15,11 +15,11 @@ from pyspark.sql import functions as F
 from imgsearch.config import IngestConfig
 from imgsearch.errors import UserError
 from imgsearch.images.carried import as_in_warehouse
-from imgsearch.images.changes import compare, forget, forget_refused, gone, kept, read_ledger
+from imgsearch.images.changes import compare, forget, forget_refused, gone, read_ledger, unchanged_rows
 from imgsearch.images.inspection import inspect
 from imgsearch.images.source_tables import distinct_images
 from imgsearch.images.sources import read_source
-from imgsearch.lake.files import Found, with_content
+from imgsearch.lake.files import Listing, with_content
 from imgsearch.lake.identifiers import quoted_part
 from imgsearch.lake.quarantine import quarantine
 from imgsearch.lake.runs import RunSummary, Stopwatch, finish
@@ -53,36 +53,36 @@ def run(spark: SparkSession, config: IngestConfig) -> RunSummary:
         return opened[0]
 
     try:
-        found, holds_content = read_source(
+        listing, holds_content = read_source(
             spark, config.input, follow_links=config.follow_links, stage=lambda page: warehouse().stage(page, "listing")
         )
-        if not found.n_files and (found.n_files == 0 or found.files.isEmpty()):
+        if not listing.n_files and (listing.n_files == 0 or listing.files.isEmpty()):
             raise UserError(f"--input {config.input}: there is no file in it; give a folder, glob or table with images")
-        return _ingest(warehouse(), found, holds_content, config, watch)
+        return _ingest(warehouse(), listing, holds_content, config, watch)
     finally:
         for store in opened:
             store.close()
 
 
 def _ingest(
-    warehouse: TableStore, found: Found, holds_content: bool, config: IngestConfig, watch: Stopwatch
+    warehouse: TableStore, listing: Listing, holds_content: bool, config: IngestConfig, watch: Stopwatch
 ) -> RunSummary:
-    ledger = read_ledger(warehouse, found)
+    ledger = read_ledger(warehouse, listing)
     if holds_content:
-        seen = distinct_images(inspect(found.files, config.max_pixels, config.max_bytes), found.name)
+        seen = distinct_images(inspect(listing.files, config.max_pixels, config.max_bytes), listing.name)
         files = rows = compare(seen, ledger, rehash=True).persist()
     else:
-        files = compare(found.files, ledger, config.rehash).persist()
-        rows = _inspected(warehouse, files, found, config)
-    rows = warehouse.stage(_as_images(rows, found.name), "inspected")
+        files = compare(listing.files, ledger, config.rehash).persist()
+        rows = _inspected(warehouse, files, listing, config)
+    rows = warehouse.stage(_as_images(rows, listing.name), "inspected")
     if ledger is not None:
         rows = as_in_warehouse(rows, warehouse.read(IMAGES), config.input)
     missing = gone(ledger, files)
     missing = None if missing is None else warehouse.stage(missing, "gone")
-    counts = _count(rows, files, found)
+    counts = _count(rows, files, listing)
     files.unpersist()  # before anything is written: Spark computes a cache anew when a table behind it changes
     if holds_content:
-        _keep_contents(warehouse, found.files, rows)
+        _keep_contents(warehouse, listing.files, rows)
     n_gone = 0 if missing is None else missing.count()
     left = 0
     if ledger is not None:
@@ -91,7 +91,7 @@ def _ingest(
     return finish(
         warehouse, "ingest", watch, rows_in=counts.n, rows_out=counts.n - counts.bad, quarantined=counts.bad,
         details=_details(config, counts, n_gone),
-        notes=found.notes + _notes(config, counts, n_gone, left, ledger is not None and missing is None),
+        notes=listing.notes + _notes(config, counts, n_gone, left, ledger is not None and missing is None),
     )  # fmt: skip
 
 
@@ -102,15 +102,15 @@ def _write(warehouse: TableStore, rows: DataFrame, counts: Counts) -> None:
         quarantine(warehouse, rows.coalesce(1), "ingest", mended=True)
 
 
-def _inspected(warehouse: TableStore, files: DataFrame, found: Found, config: IngestConfig) -> DataFrame:
+def _inspected(warehouse: TableStore, files: DataFrame, listing: Listing, config: IngestConfig) -> DataFrame:
     """Files that are new or have changed, read; and of a table, whose metadata may have changed, the others too."""
     todo = files.where(~F.col("_unchanged"))
     n_todo = todo.where(F.col("reason").isNull()).count()
     todo = todo.repartition(n_tasks(warehouse.spark, n_todo, TASK_FILES))
     read = inspect(with_content(warehouse.spark, todo, config.max_bytes), config.max_pixels, config.max_bytes)
-    if found.n_files is not None:
+    if listing.n_files is not None:
         return read
-    return read.unionByName(kept(files.where("_unchanged")))
+    return read.unionByName(unchanged_rows(files.where("_unchanged")))
 
 
 def _as_images(rows: DataFrame, source: str) -> DataFrame:
@@ -125,7 +125,7 @@ def _as_images(rows: DataFrame, source: str) -> DataFrame:
     return rows.withColumns(now).select(*ours, "source", "ingested_at", *carried, *last)
 
 
-def _count(rows: DataFrame, files: DataFrame, found: Found) -> Counts:
+def _count(rows: DataFrame, files: DataFrame, listing: Listing) -> Counts:
     """Counts over the rows that were looked at, and those of a listing that are as they were."""
     bad = F.col("reason").isNotNull()
     differs = F.col("_image_id").isNotNull() & ~F.col("_image_id").eqNullSafe(F.col("image_id"))
@@ -140,7 +140,7 @@ def _count(rows: DataFrame, files: DataFrame, found: Found) -> Counts:
     n_unchanged = unchanged.count()
     n_bad = sums["bad"] or 0
     n = sums["n"] or 0
-    if found.n_files is not None:
+    if listing.n_files is not None:
         n += n_unchanged
         n_bad += unchanged.where("_reason IS NOT NULL").count()
     return Counts(n, n_unchanged, n_bad, sums["repeats"] or 0, ids.distinct().count(), sums["changed"] or 0)

@@ -17,13 +17,13 @@ UNREAD_PROCESSES = {
 MORE_SCANS = frozenset((0xDA, 0xC4, 0xDB, 0xDD, 0xDC, 0xFE))  # markers that may stand between scans
 
 
-def decode_reduced(im: JpegImagePlugin.JpegImageFile, wanted: tuple[int, int]) -> tuple[float, float]:
-    """Sets ``im`` to be decoded at 1/2, 1/4 or 1/8 (fewer DCT coefficients), no smaller than ``GAP`` times ``wanted``.
+def decode_reduced(im: JpegImagePlugin.JpegImageFile, target: tuple[int, int]) -> tuple[float, float]:
+    """Sets ``im`` to be decoded at 1/2, 1/4 or 1/8 (fewer DCT coefficients), no smaller than ``GAP`` times ``target``.
 
-    ``wanted``: (width, height) in pixels, as stored. Nothing changes for an image under four times that. Returns the
+    ``target``: (width, height) in pixels, as stored. Nothing changes for an image under four times that. Returns the
     (width, height) of the picture in the reduced image, whose own size is that rounded up.
     """
-    drafted = im.draft(None, (wanted[0] * GAP, wanted[1] * GAP))
+    drafted = im.draft(None, (target[0] * GAP, target[1] * GAP))
     return im.size if drafted is None else drafted[1][2:]
 
 

@@ -22,16 +22,16 @@ def without_metadata(content: bytes | memoryview, format: str) -> bytes | memory
 def _png(content: bytes | memoryview) -> bytes | memoryview:
     """Chunks (4 bytes of length, 4 of type, data, 4 of checksum) but for ``PNG_BESIDE``; a damaged tail stays."""
     view = memoryview(content)
-    kept: list[memoryview] = []
+    parts: list[memoryview] = []
     at = start = len(PNG_HEAD)
-    kept.append(view[:at])
+    parts.append(view[:at])
     while at + 8 <= len(view):
         end = at + 12 + int.from_bytes(view[at : at + 4], "big")
         if bytes(view[at + 4 : at + 8]) in PNG_BESIDE and end <= len(view):
-            kept.append(view[start:at])
+            parts.append(view[start:at])
             start = end
         at = end
     if start == len(PNG_HEAD):
         return content
-    kept.append(view[start:])
-    return b"".join(kept)
+    parts.append(view[start:])
+    return b"".join(parts)

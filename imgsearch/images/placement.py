@@ -28,14 +28,14 @@ def squash(size: tuple[int, int]) -> Placement:
     return Placement((width, height), (0, 0, width, height))
 
 
-def centre_crop(have: tuple[int, int], size: tuple[int, int], resize_to: int) -> Placement:
-    """torchvision's ``Resize(resize_to)`` and ``CenterCrop(size)`` of a picture of ``have`` (width, height) pixels.
+def centre_crop(source: tuple[int, int], size: tuple[int, int], resize_to: int) -> Placement:
+    """torchvision's ``Resize(resize_to)`` and ``CenterCrop(size)`` of a picture of ``source`` (width, height) pixels.
 
     ``size``: (height, width), neither more than ``resize_to``.
     """
     height, width = size
-    short = min(have)
-    across, down = (resize_to if side == short else int(resize_to * side / short) for side in have)
+    short = min(source)
+    across, down = (resize_to if side == short else int(resize_to * side / short) for side in source)
     left, top = round((across - width) / 2.0), round((down - height) / 2.0)
     return Placement((across, down), (left, top, left + width, top + height))
 

@@ -18,7 +18,7 @@ from pyspark.sql import functions as F
 
 from imgsearch.errors import UserError
 from imgsearch.images.columns import RESERVED, carried_kind, column_notes, free_names
-from imgsearch.lake.files import STATUS_COLUMNS, Found, local_path, with_status
+from imgsearch.lake.files import STATUS_COLUMNS, Listing, local_path, with_status
 from imgsearch.lake.identifiers import quoted_part
 from imgsearch.lake.local_files import OUTSIDE
 from imgsearch.lake.session import n_slots
@@ -30,7 +30,7 @@ PLACE = "path string, reason string"
 
 def table_rows(
     spark: SparkSession, table: DataFrame, where: str, option: str, *, follow_links: bool = False
-) -> tuple[Found, bool]:
+) -> tuple[Listing, bool]:
     """The rows of a table, and whether they hold the images' bytes. Raises ``UserError`` for a table of another kind.
 
     With ``content`` a row's ``path`` may be null and may repeat until ``distinct_images`` has seen the hashes.
@@ -44,7 +44,7 @@ def table_rows(
     rows, notes = carry_columns(table)
     name = source_name(where)
     if "content" not in columns:
-        return Found(name, _paths(spark, rows, name, follow_links), notes=notes), False
+        return Listing(name, _paths(spark, rows, name, follow_links), notes=notes), False
     kind = dict(table.dtypes)[columns["content"]]
     if kind != "binary":
         raise UserError(
@@ -56,7 +56,7 @@ def table_rows(
         nothing["path"] = F.col("path").cast("string")
     content = F.coalesce(F.col("content"), F.lit(b""))
     size = {"content": content, "n_bytes": F.octet_length(content).cast("bigint")}
-    return Found(name, rows.withColumns(nothing | size), notes=notes), True
+    return Listing(name, rows.withColumns(nothing | size), notes=notes), True
 
 
 def source_name(where: str) -> str:
@@ -119,11 +119,11 @@ def place_of(here: str, follow_links: bool) -> Callable[[pd.Series], pd.DataFram
 
 def carry_columns(table: DataFrame) -> tuple[DataFrame, tuple[str, ...]]:
     """``content`` and ``path`` as the table has them, and its other columns under names that are free; what to say."""
-    ours = {c.lower(): c for c in table.columns if c.lower() in ("content", "path")}
-    kinds = {c: kind for c, kind in table.dtypes if c not in ours.values()}
+    content_columns = {c.lower(): c for c in table.columns if c.lower() in ("content", "path")}
+    kinds = {c: kind for c, kind in table.dtypes if c not in content_columns.values()}
     left_out = {c: kind for c, kind in kinds.items() if carried_kind(kind) is None}
     others = free_names(c for c in kinds if c not in left_out)
-    named = [F.col(quoted_part(c)).alias(name) for name, c in ours.items()]
+    named = [F.col(quoted_part(c)).alias(name) for name, c in content_columns.items()]
     carried = [_carried(c, kinds[c]).alias(name) for c, name in others.items()]
     return table.select(*named, *carried), column_notes(others, left_out)
 

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 from imgsearch.errors import UserError
 from imgsearch.images.columns import column_notes, free_names
 from imgsearch.images.source_tables import table_rows
-from imgsearch.lake.files import Found, find_files, with_content
+from imgsearch.lake.files import Listing, find_files, with_content
 from imgsearch.lake.store import TableStore, read_any
 from imgsearch.places import SCHEME
 from imgsearch.tables import CONTENTS
@@ -45,7 +45,7 @@ def read_source(
     with_folders: bool = True,
     follow_links: bool = False,
     stage: Callable[[DataFrame], DataFrame] | None = None,
-) -> tuple[Found, bool]:
+) -> tuple[Listing, bool]:
     """What ``--input`` and ``--queries`` name: a Delta table with ``content`` or ``path``, or files.
 
     ``with_folders``: the names of folders become columns, which takes a Spark job. ``stage``: see ``find_files``.
@@ -54,10 +54,10 @@ def read_source(
     table = _table(spark, where)
     if table is not None:
         return table_rows(spark, table, where, option, follow_links=follow_links)
-    found = find_files(spark, where, option, follow_links=follow_links, stage=stage)
-    if found is None:
+    listing = find_files(spark, where, option, follow_links=follow_links, stage=stage)
+    if listing is None:
         raise UserError(f"--{option} {where}: there is no such folder, file, glob match or Delta table; check the name")
-    return (_with_folders(found) if with_folders else found), False
+    return (_with_folders(listing) if with_folders else listing), False
 
 
 def _table(spark: SparkSession, where: str) -> DataFrame | None:
@@ -74,14 +74,14 @@ def starts_with(prefix: str) -> Callable[[Column], Column]:
     return lambda name: name.startswith(prefix)
 
 
-def _with_folders(found: Found) -> Found:
+def _with_folders(listing: Listing) -> Listing:
     """Folder names as columns: ``folder`` whole, ``site=A`` as column ``site``, plain levels as ``folder_1``, …
 
     ``MAX_FOLDER_LEVELS`` levels are looked at, and of keys the first ``MAX_FOLDER_KEYS`` by name.
     """
-    prefix = len(found.root.rstrip("/")) + 2
+    prefix = len(listing.root.rstrip("/")) + 2
     parts = F.split(F.substring(F.col("path"), prefix, 1_000_000), "/")
-    files = found.files.withColumn("_folders", F.slice(parts, 1, F.greatest(F.size(parts) - 1, F.lit(0))))
+    files = listing.files.withColumn("_folders", F.slice(parts, 1, F.greatest(F.size(parts) - 1, F.lit(0))))
     keys, depth = _levels(files)
     columns = {"folder": F.array_join("_folders", "/")}
     for level in range(depth):
@@ -91,7 +91,7 @@ def _with_folders(found: Found) -> Found:
     for key, column in names.items():
         match = F.filter("_folders", starts_with(f"{key}="))
         columns[column] = _hive_value(F.substring(F.get(match, F.lit(0)), len(key) + 2, 10_000))
-    return replace(found, files=files.withColumns(columns).drop("_folders"), notes=column_notes(names))
+    return replace(listing, files=files.withColumns(columns).drop("_folders"), notes=column_notes(names))
 
 
 def _levels(files: DataFrame) -> tuple[list[str], int]:

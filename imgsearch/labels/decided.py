@@ -42,10 +42,12 @@ def _clusters_of(warehouse: TableStore, projection_id: str, decisions: list[Deci
 
 def _last_word(rows: DataFrame, undone: set[str]) -> DataFrame:
     """``image_id`` and ``label`` (null: it was dropped or split off without a name), a row an image."""
-    said = rows.where("kind <> 'cluster' AND action <> 'undo'")
+    changes = rows.where("kind <> 'cluster' AND action <> 'undo'")
     if undone:
         gone = rows.sparkSession.createDataFrame([(i,) for i in sorted(undone)], "label_id string")
-        said = said.join(F.broadcast(gone), on="label_id", how="left_anti")
-    each = said.select(F.explode("image_ids").alias("image_id"), F.struct("made_at", "label_id", "label").alias("said"))
-    last = each.groupBy("image_id").agg(F.max("said").alias("last"))
+        changes = changes.join(F.broadcast(gone), on="label_id", how="left_anti")
+    each = changes.select(
+        F.explode("image_ids").alias("image_id"), F.struct("made_at", "label_id", "label").alias("change")
+    )
+    last = each.groupBy("image_id").agg(F.max("change").alias("last"))
     return last.select("image_id", F.col("last.label").alias("label"))

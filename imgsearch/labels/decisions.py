@@ -134,16 +134,16 @@ def fold(decisions: Iterable[Decision]) -> State:
 
 def undo_target(decisions: Iterable[Decision], who: str) -> Decision | None:
     """What ``who`` takes back next: their last decision that stands."""
-    mine = [d for d in standing(decisions) if d.made_by == who and d.action != "undo"]
-    return mine[-1] if mine else None
+    own = [d for d in standing(decisions) if d.made_by == who and d.action != "undo"]
+    return own[-1] if own else None
 
 
 def redo_target(decisions: Sequence[Decision], who: str) -> Decision | None:
     """The undo that ``who`` takes back next: their last that stands, unless they decided something since."""
     by_id = {d.label_id: d for d in decisions}
-    mine = [d for d in standing(decisions) if d.made_by == who and d.action == "undo" and _is_undo(d, by_id)]
+    own = [d for d in standing(decisions) if d.made_by == who and d.action == "undo" and _is_undo(d, by_id)]
     last = max((d.order for d in decisions if d.made_by == who and d.action != "undo"), default=None)
-    return mine[-1] if mine and (last is None or mine[-1].order > last) else None
+    return own[-1] if own and (last is None or own[-1].order > last) else None
 
 
 def _is_undo(decision: Decision, by_id: Mapping[str, Decision]) -> bool:

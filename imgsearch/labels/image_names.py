@@ -48,24 +48,24 @@ def resolved(rows: DataFrame, images: DataFrame, column: str, to: str = "image_i
     A name is a whole path, a path relative to the ingested folder, or an ``image_id``; what is none of these as it
     stands is tried in other forms (``name_forms``). ``images``: ``image_id``, ``path``, ``source``.
     """
-    wanted = rows.withColumn("_name", F.regexp_replace(column, r"^\./", ""))
-    given, names = wanted.select("_name").distinct(), names_of(images)
-    best = names.join(given.withColumnRenamed("_name", "name"), on="name", how="left_semi")
+    named = rows.withColumn("_name", F.regexp_replace(column, r"^\./", ""))
+    distinct_names, names = named.select("_name").distinct(), names_of(images)
+    best = names.join(distinct_names.withColumnRenamed("_name", "name"), on="name", how="left_semi")
     best = best.groupBy("name").agg(F.min(F.struct("place", "path", "image_id")).alias("best"))
     plain = best.select(F.col("name").alias("_name"), F.col("best.image_id").alias("_plain"))
-    others = otherwise_named(given.join(plain, on="_name", how="left_anti"), names, images)
-    found = wanted.join(plain, on="_name", how="left").join(others, on="_name", how="left")
-    return found.withColumn(to, F.coalesce("_plain", "_other")).drop("_name", "_plain", "_other")
+    others = otherwise_named(distinct_names.join(plain, on="_name", how="left_anti"), names, images)
+    joined = named.join(plain, on="_name", how="left").join(others, on="_name", how="left")
+    return joined.withColumn(to, F.coalesce("_plain", "_other")).drop("_name", "_plain", "_other")
 
 
-def otherwise_named(given: DataFrame, names: DataFrame, images: DataFrame) -> DataFrame:
+def otherwise_named(distinct_names: DataFrame, names: DataFrame, images: DataFrame) -> DataFrame:
     """``_name`` and ``_other``: the one image that a form of the name means, by the first form that means just one."""
 
-    def forms_of(given: pd.Series) -> pd.Series:
-        return given.map(lambda name: None if name is None else name_forms(name))
+    def forms_of(distinct_names: pd.Series) -> pd.Series:
+        return distinct_names.map(lambda name: None if name is None else name_forms(name))
 
     listed = F.pandas_udf(forms_of, returnType="array<string>")("_name")  # type: ignore[call-overload]
-    forms = given.select("_name", F.posexplode(listed).alias("_rank", "name"))
+    forms = distinct_names.select("_name", F.posexplode(listed).alias("_rank", "name"))
     either = F.concat(F.lit(FOLDED), F.lower(F.trim(F.coalesce(relative(), F.col("path")))))
     every = names.select("name", "image_id").unionByName(images.select(either.alias("name"), "image_id"))
     met = forms.join(every, on="name", how="inner").groupBy("_name", "_rank")

@@ -20,7 +20,7 @@ from imgsearch.places import SCHEME
 CsvRows = list[dict[str, str]]
 DELIMITERS = (",", ";", "\t", "|")
 #: Columns that we look for.
-OURS = frozenset(("path", "label", "image_id", "cluster_id", "other_path", "match"))
+KNOWN_COLUMNS = frozenset(("path", "label", "image_id", "cluster_id", "other_path", "match"))
 #: Rows of a CSV that are held at once.
 BLOCK_ROWS = 200_000
 
@@ -53,9 +53,9 @@ def _csv_rows(path: str, option: str, needs: Sequence[str]) -> Iterator[dict[str
     try:
         with readable(path) as local, open(local, newline="", encoding=_encoding(local)) as file:
             head = file.readline()
-            said = re.fullmatch(r"sep=(.)\s*", head)  # Excel's own first line
-            head = file.readline() if said else head
-            delimiter = said[1] if said else delimiter_of(head, needs)
+            separator = re.fullmatch(r"sep=(.)\s*", head)  # Excel's own first line
+            head = file.readline() if separator else head
+            delimiter = separator[1] if separator else delimiter_of(head, needs)
             columns = column_names(head, delimiter)
             for name in needs:
                 if name not in columns:
@@ -97,7 +97,7 @@ def column_names(head: str, delimiter: str) -> list[str]:
     ['path', 'My Label']
     """
     names = [name.strip() for name in next(csv.reader([head], delimiter=delimiter), [])]
-    return [name.lower() if name.lower() in OURS and name.lower() not in names else name for name in names]
+    return [name.lower() if name.lower() in KNOWN_COLUMNS and name.lower() not in names else name for name in names]
 
 
 def _row(columns: list[str], values: list[str], where: str) -> dict[str, str]:

@@ -23,15 +23,15 @@ from imgsearch.lake.hadoop_files import content_column, list_remote, status_colu
 from imgsearch.lake.local_files import LISTING, PAGE_ROWS, file_row, find_tops, pages, read_local, walk
 from imgsearch.places import SCHEME, absolute
 
-__all__ = ["Found", "find_files", "read_local", "with_content", "with_status"]
+__all__ = ["Listing", "find_files", "read_local", "with_content", "with_status"]
 
 LOCAL_STATUS = "n_bytes bigint, modified_us bigint, reason string, detail string"
 STATUS_COLUMNS = ("n_bytes", "modified_at", "etag", "reason", "detail")
 
 
 @dataclass(frozen=True)
-class Found:
-    """Files that were found. ``files``: the columns of ``local_files.LISTING``, and a table's own.
+class Listing:
+    """What a listing found. ``files``: the columns of ``local_files.LISTING``, and a table's own.
 
     ``name``: the place that was asked for, absolute. ``root``: what paths are told from; ``is_folder``: the input is
     that folder, whole. ``n_files``: of a listing; ``None`` for a table. ``notes``: what is to be said of its columns.
@@ -52,7 +52,7 @@ def find_files(
     *,
     follow_links: bool = False,
     stage: Callable[[DataFrame], DataFrame] | None = None,
-) -> Found | None:
+) -> Listing | None:
     """Every file in a folder (recursively), of a glob, or the file itself; ``None`` where nothing is at ``where``.
 
     The driver holds one page of the listing: ``stage`` puts each of several somewhere else and reads it from there.
@@ -70,7 +70,7 @@ def find_files(
         root, is_folder = tops.root, list(tops.places) == [tops.root]
         tables = pages(walk(tops, follow_links=follow_links), PAGE_ROWS)
     frame, n_files = _to_frame(spark, tables, stage)
-    return Found(absolute(local_path(where)), frame, root, is_folder, n_files)
+    return Listing(absolute(local_path(where)), frame, root, is_folder, n_files)
 
 
 def local_path(where: str) -> str:

@@ -33,13 +33,13 @@ def turn(lock: Path | None, table: str) -> Iterator[None]:
 
 
 def _wait(handle: int, table: str) -> None:
-    start, said = time.monotonic(), False
+    start, reported = time.monotonic(), False
     while True:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
         except BlockingIOError:
-            if not said and time.monotonic() - start > QUIET_SECONDS:
+            if not reported and time.monotonic() - start > QUIET_SECONDS:
                 print(f"waiting for another run that is writing the table '{table}'", file=sys.stderr, flush=True)
-                said = True
+                reported = True
             time.sleep(POLL)

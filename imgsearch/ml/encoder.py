@@ -67,11 +67,11 @@ class ImageEncoder(Transformer, Stage, HasVectorType, DefaultParamsReadable["Ima
         udf = embed_udf(encoder, broadcast_graph(spark, encoder), DecodeLimits(), n_threads)
         value = F.col(quoted_part(name))
         no_content = F.lit(None).cast("binary")
-        given = (F.coalesce(value, F.lit("")), no_content) if kind == "string" else (F.lit(""), value)
+        arguments = (F.coalesce(value, F.lit("")), no_content) if kind == "string" else (F.lit(""), value)
         why = F.when(value.isNull(), "null: there is no image").otherwise(
             F.concat_ws(": ", "_embedded.reason", "_embedded.detail")
         )
-        encoded = dataset.withColumn("_embedded", udf(*given))
+        encoded = dataset.withColumn("_embedded", udf(*arguments))
         is_bad = F.col("_embedded.reason").isNotNull()
         return encoded.withColumns({output: self.typed(F.col("_embedded.embedding")), error: F.when(is_bad, why)}).drop(
             "_embedded"

@@ -81,9 +81,9 @@ def lists_of_double(packed: pa.Array) -> pa.Array:
 
 
 def _lists(packed: pa.Array, kind: pa.DataType) -> pa.Array:
-    there = np.asarray(packed.is_valid(), bool)
+    is_valid = np.asarray(packed.is_valid(), bool)
     rows = unpack(packed.drop_null())
-    lengths = np.where(there, rows.shape[1], 0)
+    lengths = np.where(is_valid, rows.shape[1], 0)
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
     values = pa.array(rows.reshape(-1)).cast(kind)
-    return pa.ListArray.from_arrays(pa.array(offsets), values, mask=pa.array(~there))
+    return pa.ListArray.from_arrays(pa.array(offsets), values, mask=pa.array(~is_valid))

@@ -21,7 +21,7 @@ from imgsearch.lake.store import TableStore
 from imgsearch.projections.moments import Moments, merge_moments, moments_of_batches
 from imgsearch.projections.projecting import compress
 from imgsearch.projections.projection import DEFAULT_WHITENING, Projection, fit, from_mllib, overlap_at_k
-from imgsearch.projections.spaces import KnownEncoder, find_projection, keep_projection, known_encoder
+from imgsearch.projections.spaces import EncoderRecord, encoder_record, find_projection, keep_projection
 from imgsearch.projections.storage import expand, loss, shrink
 from imgsearch.tables import EMBEDDINGS, PROJECTIONS, VECTORS
 from imgsearch.vectors import double_lists, unpack
@@ -37,7 +37,7 @@ def run(spark: SparkSession, config: CompressConfig) -> RunSummary:
     """Fit a projection if there is none that fits the request, and apply it to the embeddings that lack a vector."""
     watch = Stopwatch()
     warehouse = TableStore.open(spark, config.warehouse)
-    encoder = known_encoder(warehouse, config.encoder)
+    encoder = encoder_record(warehouse, config.encoder)
     embeddings = warehouse.read(EMBEDDINGS).where(F.col("encoder_id") == encoder.encoder_id)
     total = embeddings.count()
     before = find_projection(warehouse, encoder.encoder_id)
@@ -115,7 +115,7 @@ def n_components_for(requested: int | None, dim: int, n_images: int) -> int:
 
 
 def fit_projection(
-    embeddings: DataFrame, total: int, encoder: KnownEncoder, before: Projection | None, config: CompressConfig
+    embeddings: DataFrame, total: int, encoder: EncoderRecord, before: Projection | None, config: CompressConfig
 ) -> Projection:
     """A projection of ``embeddings`` (or of a sample of ``config.fit_images``), by either engine.
 

@@ -43,9 +43,9 @@ def project_udf(projection: Shared[Projection]) -> Callable[..., Column]:
     """
 
     def project(column: pa.Array) -> pa.Array:
-        there = np.flatnonzero(np.asarray(column.is_valid()))
+        valid_rows = np.flatnonzero(np.asarray(column.is_valid()))
         vectors = np.zeros((len(column), projection.value.n_components), np.float32)
-        vectors[there] = projection.value.apply(unit_rows(column.take(pa.array(there)), projection.value.dim))
+        vectors[valid_rows] = projection.value.apply(unit_rows(column.take(pa.array(valid_rows)), projection.value.dim))
         return stored(vectors, "float32")
 
     return F.arrow_udf(project, returnType="binary")  # type: ignore[call-overload]

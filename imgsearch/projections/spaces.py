@@ -20,7 +20,7 @@ from imgsearch.tables import ENCODERS, PROJECTIONS, VECTORS
 from imgsearch.vectors import Matrix, pack, unpack_bytes
 
 
-class KnownEncoder(NamedTuple):
+class EncoderRecord(NamedTuple):
     """An encoder as the warehouse knows it."""
 
     encoder_id: str
@@ -29,24 +29,24 @@ class KnownEncoder(NamedTuple):
     settings: str
 
 
-def known_encoder(warehouse: TableStore, wanted: str | None) -> KnownEncoder:
-    """The encoder that ``wanted`` names by id or name; the latest for ``None``. Raises ``UserError``."""
+def encoder_record(warehouse: TableStore, name: str | None) -> EncoderRecord:
+    """The encoder that ``name`` names by id or name; the latest for ``None``. Raises ``UserError``."""
     rows = warehouse.read(ENCODERS).orderBy(F.col("created_at").desc(), "encoder_id").collect()
-    known = [KnownEncoder(r["encoder_id"], r["name"], r["dim"], r["settings"]) for r in rows]
-    if not known:
+    encoders = [EncoderRecord(r["encoder_id"], r["name"], r["dim"], r["settings"]) for r in rows]
+    if not encoders:
         raise UserError(
             f"no image in {warehouse.location} was embedded; "
             f"run `{LAUNCHER} embed --warehouse {warehouse.location}` first"
         )
-    if wanted is None:
-        return known[0]
-    for encoder in known:
-        if wanted in (encoder.encoder_id, encoder.name):
+    if name is None:
+        return encoders[0]
+    for encoder in encoders:
+        if name in (encoder.encoder_id, encoder.name):
             return encoder
-    made = ", ".join(f"{e.name} ({e.encoder_id})" for e in known)
+    made = ", ".join(f"{e.name} ({e.encoder_id})" for e in encoders)
     raise UserError(
-        f"--encoder {wanted}: the embeddings in {warehouse.location} were made by {made}; "
-        f"run `{LAUNCHER} embed --warehouse {warehouse.location} --encoder {wanted}` first"
+        f"--encoder {name}: the embeddings in {warehouse.location} were made by {made}; "
+        f"run `{LAUNCHER} embed --warehouse {warehouse.location} --encoder {name}` first"
     )
 
 
@@ -68,9 +68,9 @@ def projections_of(warehouse: TableStore, encoder_id: str) -> list[str]:
     return sorted(row["projection_id"] for row in rows.distinct().collect())
 
 
-def current_projection(warehouse: TableStore, wanted: str | None) -> tuple[KnownEncoder, Projection]:
+def current_projection(warehouse: TableStore, name: str | None) -> tuple[EncoderRecord, Projection]:
     """The encoder and the projection to compare in. Raises ``UserError`` where ``compress`` has not run for it."""
-    encoder = known_encoder(warehouse, wanted)
+    encoder = encoder_record(warehouse, name)
     projection = find_projection(warehouse, encoder.encoder_id)
     if projection is None:
         raise UserError(

@@ -50,9 +50,9 @@ def _check_parsed(images: DataFrame, condition: str) -> None:
     offence = parsed_offence(nodes)
     if offence is not None:
         raise _forbidden(condition, offence)
-    known = {column.lower() for column in images.columns}
+    column_names = {column.lower() for column in images.columns}
     for node in nodes:
-        if simple_kind(node.kind) == "UnresolvedAttribute" and node.name[0].lower() not in known:
+        if simple_kind(node.kind) == "UnresolvedAttribute" and node.name[0].lower() not in column_names:
             raise no_column("where", condition, ".".join(node.name), images)
 
 

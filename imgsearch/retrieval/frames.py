@@ -112,19 +112,19 @@ def search_gallery(
 
     ``names`` are of the columns of ``queries``.
     """
-    asked = read_query_rows(queries, gallery, names, exclude_self, f"{what}: the queries")
-    found = search(
-        asked.vectors, gallery.rows.select(F.col("image_key").alias("image_id"), "vector"), top_k,
-        own=asked.own if exclude_self else None, min_score=NO_SCORE if min_score is None else min_score,
+    queries_read = read_query_rows(queries, gallery, names, exclude_self, f"{what}: the queries")
+    ranked = search(
+        queries_read.vectors, gallery.rows.select(F.col("image_key").alias("image_id"), "vector"), top_k,
+        own=queries_read.own if exclude_self else None, min_score=NO_SCORE if min_score is None else min_score,
     )  # fmt: skip
     some = gallery.rows.select("image_id", "image_key").join(
-        found.select("image_key").distinct(), on="image_key", how="left_semi"
+        ranked.select("image_key").distinct(), on="image_key", how="left_semi"
     )
     named = some.groupBy("image_key").agg(sole_id().alias("image_id"))
-    numbers = pa.array(np.arange(len(asked.ids), dtype=np.int32))
-    numbered = queries.sparkSession.createDataFrame(pa.table({"query_row": numbers, "query_id": asked.ids}))
+    numbers = pa.array(np.arange(len(queries_read.ids), dtype=np.int32))
+    numbered = queries.sparkSession.createDataFrame(pa.table({"query_row": numbers, "query_id": queries_read.ids}))
     return (
-        found.join(F.broadcast(numbered), on="query_row", how="inner")
+        ranked.join(F.broadcast(numbered), on="query_row", how="inner")
         .join(named, on="image_key", how="inner")
         .select("query_id", "rank", "image_id", "score")
     )
@@ -145,8 +145,8 @@ def read_query_rows(frame: DataFrame, gallery: Gallery, names: Names, exclude_se
     key = gallery.keys.column("id") if exclude_self else F.lit(None).cast("bigint")
     table = rows.withColumn("own", key).orderBy("id").toArrow().combine_chunks()
     ids, vectors, own = (_whole(table.column(name)) for name in ("id", "vector", "own"))
-    there = vectors.drop_null()
-    dim = dim_of(there[0].as_py(), what) if len(there) else gallery.dim
+    valid = vectors.drop_null()
+    dim = dim_of(valid[0].as_py(), what) if len(valid) else gallery.dim
     refuse_faults(what, faults_in(ids, vectors, dim))
     counts = ids.value_counts()
     repeated = counts.filter(pc.greater(counts.field("counts"), 1))

@@ -16,7 +16,7 @@ from imgsearch.retrieval.groups import rank_groups
 from imgsearch.retrieval.join import image_key
 from imgsearch.vectors import Ids
 
-SUPPORT = (
+SUPPORT_SCHEMA = (
     "query_row int, rank int, group_value string, group_score float, image_rank int, image_key bigint, score float, "
     "is_open boolean"
 )
@@ -46,7 +46,7 @@ def search_groups(
     size: int,
     stage: Callable[[DataFrame, str], DataFrame],
 ) -> tuple[DataFrame, int]:
-    """The columns of ``SUPPORT``, and how many queries were ranked by their ``MAX_DEPTH`` best images only.
+    """The columns of ``SUPPORT_SCHEMA``, and how many queries were ranked by their ``MAX_DEPTH`` best images only.
 
     ``find(rows, depth)``: the ``depth`` best images of the queries ``rows``, as ``join.search`` gives them but with
     ``query_row`` counted in ``rows``. ``images``: ``image_id`` and the column to group by; an image found under several
@@ -83,23 +83,23 @@ def n_without_group(images: DataFrame, column: str) -> int:
     return valued.where(F.col("n") == 0).count()
 
 
-def rank(found: DataFrame, members: DataFrame, grouping: Grouping, depth: int, size: int) -> DataFrame:
-    """``join.search``'s rows → ``SUPPORT``. A query that found fewer than ``depth`` images has seen all there are."""
-    floors = found.groupBy("query_row").agg(F.min("score").alias("floor"), F.count("*").alias("n"))
+def rank(ranked: DataFrame, members: DataFrame, grouping: Grouping, depth: int, size: int) -> DataFrame:
+    """``join.search``'s rows → ``SUPPORT_SCHEMA``. A query with fewer than ``depth`` rows has seen all images."""
+    floors = ranked.groupBy("query_row").agg(F.min("score").alias("floor"), F.count("*").alias("n"))
     floors = floors.withColumn("floor", F.when(F.col("n") >= depth, F.col("floor"))).drop("n")
     if depth >= size:
         floors = floors.withColumn("floor", F.lit(None).cast("float"))
-    voters = found.join(members, on="image_key", how="inner").join(floors, on="query_row", how="inner")
+    voters = ranked.join(members, on="image_key", how="inner").join(floors, on="query_row", how="inner")
     voters = voters.select("query_row", "image_key", "score", "group_value", "size", "floor")
     return (
         voters.withColumn("part", F.floor(F.col("query_row") / F.lit(QUERIES_A_TASK)))
         .groupBy("part")
-        .applyInArrow(rank_part(grouping.top_k, grouping.best), SUPPORT)
+        .applyInArrow(rank_part(grouping.top_k, grouping.best), SUPPORT_SCHEMA)
     )
 
 
 def rank_part(top_k: int, best: int) -> Callable[[pa.Table], pa.Table]:
-    """All voters of some queries → their ``SUPPORT``."""
+    """All voters of some queries → their ``SUPPORT_SCHEMA``."""
 
     def rank_all(voters: pa.Table) -> pa.Table:
         queries = voters.column("query_row").to_numpy().astype(np.int64)
@@ -109,17 +109,17 @@ def rank_part(top_k: int, best: int) -> Callable[[pa.Table], pa.Table]:
         floors = dict(zip(queries[bounded].tolist(), floor[bounded].tolist(), strict=True))
         keys, scores = voters.column("image_key").to_numpy(), voters.column("score").to_numpy()
         sizes = voters.column("size").to_numpy()
-        found = rank_groups(queries, codes.astype(np.int64), sizes, keys, scores, floors, top_k, best)
+        result = rank_groups(queries, codes.astype(np.int64), sizes, keys, scores, floors, top_k, best)
         return pa.table(
             {
-                "query_row": pa.array(found.queries, pa.int32()),
-                "rank": pa.array(found.ranks, pa.int32()),
-                "group_value": pa.array(values[found.groups].tolist(), pa.string()),
-                "group_score": pa.array(found.group_scores, pa.float32()),
-                "image_rank": pa.array(found.image_ranks, pa.int32()),
-                "image_key": pa.array(keys[found.rows], pa.int64()),
-                "score": pa.array(scores[found.rows], pa.float32()),
-                "is_open": pa.array(np.isin(found.queries, found.open_queries)),
+                "query_row": pa.array(result.queries, pa.int32()),
+                "rank": pa.array(result.ranks, pa.int32()),
+                "group_value": pa.array(values[result.groups].tolist(), pa.string()),
+                "group_score": pa.array(result.group_scores, pa.float32()),
+                "image_rank": pa.array(result.image_ranks, pa.int32()),
+                "image_key": pa.array(keys[result.rows], pa.int64()),
+                "score": pa.array(scores[result.rows], pa.float32()),
+                "is_open": pa.array(np.isin(result.queries, result.open_queries)),
             }
         )
 

@@ -20,12 +20,12 @@ from imgsearch.lake.batches import Batches
 from imgsearch.lake.memory import task_memory
 from imgsearch.lake.session import is_connect, n_slots
 from imgsearch.lake.shared import INLINE_BYTES, Shared, share
-from imgsearch.retrieval.probes import UNCLUSTERED, VisitingTopK, Visits, ranges, visits
+from imgsearch.retrieval.probes import UNCLUSTERED, ProbedTopK, Probes, probes_of, ranges
 from imgsearch.topk.topk import RunningTopK, TopK, merge
 from imgsearch.vectors import Ids, Matrix, unit_rows
 
-PARTIAL = "block int, k int, scores binary, keys binary"
-FOUND = "query_row int, rank int, image_key bigint, score float"
+PARTIAL_SCHEMA = "block int, k int, scores binary, keys binary"
+RANKED_SCHEMA = "query_row int, rank int, image_key bigint, score float"
 NO_SCORE = -np.inf
 NOBODY = -1
 #: Numbers (queries x top_k) in one row of a partial result.
@@ -34,14 +34,14 @@ BLOCK_CELLS = 65_536
 
 class Queries(NamedTuple):
     """What is broadcast: ``vectors`` (n_queries, dim) float32 unit rows, ``own`` (n_queries,) int64 keys that a query
-    must not find (``NOBODY`` for none), the cut, the lowest score wanted, and who visits which cluster (``None``: all
-    visit all)."""
+    must not find (``NOBODY`` for none), ``top_k``, the lowest score of a match, and which query probes which cluster
+    (``None``: every query sees all rows)."""
 
     vectors: Matrix
     own: Ids
     top_k: int
     min_score: float
-    visited: Visits | None
+    probes: Probes | None
 
     @property
     def block(self) -> int:
@@ -63,29 +63,29 @@ def search(
     ``queries``: (n_queries, dim) float32 unit rows. ``gallery``: ``image_id`` (sha-256 hex, or an int64
     key from 0) and ``vector`` (packed rows of unit length, or lists of numbers, which are scaled to it).
     ``own``: (n_queries,) int64, the ``image_key`` that each query must not find, ``NOBODY`` for none.
-    ``nearest``: (n_queries, nprobe), the clusters that each query visits; the gallery then has ``cluster_id`` too, and
-    rows without one are looked at by all. Files without a visited cluster are not read.
+    ``nearest``: (n_queries, nprobe), the clusters that each query probes; the gallery then has ``cluster_id`` too, and
+    every query sees the rows without one. Files without a probed cluster are not read.
 
     Returns ``query_row``, ``rank`` (from 1), ``image_key`` (see ``keys``), ``score``; score descending, then id
     ascending, however the gallery is partitioned. More queries than a worker has room for go in several passes.
     """
     per_pass = queries_per_pass(gallery.sparkSession, top_k, queries.shape[1])
-    found: DataFrame | None = None
+    ranked: DataFrame | None = None
     for start in range(0, max(1, len(queries)), per_pass):
         part = slice(start, start + per_pass)
-        mine = None if nearest is None else nearest[part]
-        asked = Queries(
+        probed = None if nearest is None else nearest[part]
+        batch = Queries(
             np.ascontiguousarray(queries[part]),
             np.full(len(queries[part]), NOBODY, np.int64) if own is None else own[part],
             top_k,
             min_score,
-            None if mine is None else visits(mine),
+            None if probed is None else probes_of(probed),
         )
-        rows = _one_pass(asked, gallery if mine is None else visited(gallery, mine))
+        rows = _one_pass(batch, gallery if probed is None else probed_rows(gallery, probed))
         rows = rows.withColumn("query_row", F.col("query_row") + F.lit(start)) if start else rows
-        found = rows if found is None else found.unionByName(rows)
-    assert found is not None
-    return found
+        ranked = rows if ranked is None else ranked.unionByName(rows)
+    assert ranked is not None
+    return ranked
 
 
 def queries_per_pass(spark: SparkSession, top_k: int, dim: int) -> int:
@@ -98,29 +98,31 @@ def queries_per_pass(spark: SparkSession, top_k: int, dim: int) -> int:
     return min(per_pass, max(64, INLINE_BYTES // (4 * dim))) if is_connect(spark) else per_pass
 
 
-def visited(gallery: DataFrame, nearest: Ids) -> DataFrame:
-    """The rows of clusters that anybody visits, and those without a cluster: a filter that skips files, then rows.
+def probed_rows(gallery: DataFrame, nearest: Ids) -> DataFrame:
+    """The rows of probed clusters, and those without a cluster: a filter that skips files, then rows.
 
     Files are skipped by a few intervals (Delta makes one of a list); more than some twenty make code so long that the
     JVM would interpret it for every row.
     """
-    wanted = np.unique(nearest[nearest >= 0])
-    inside = " OR ".join(f"cluster_id BETWEEN {a} AND {b}" for a, b in ranges(wanted))
-    listed = f"cluster_id IN ({', '.join(map(str, wanted.tolist()))})"
-    return gallery.where(f"cluster_id IS NULL OR ({listed} AND ({inside}))" if len(wanted) else "cluster_id IS NULL")
+    cluster_ids = np.unique(nearest[nearest >= 0])
+    inside = " OR ".join(f"cluster_id BETWEEN {a} AND {b}" for a, b in ranges(cluster_ids))
+    listed = f"cluster_id IN ({', '.join(map(str, cluster_ids.tolist()))})"
+    return gallery.where(
+        f"cluster_id IS NULL OR ({listed} AND ({inside}))" if len(cluster_ids) else "cluster_id IS NULL"
+    )
 
 
-def _one_pass(asked: Queries, gallery: DataFrame) -> DataFrame:
+def _one_pass(batch: Queries, gallery: DataFrame) -> DataFrame:
     spark = gallery.sparkSession
-    shared = share(spark, asked)
+    shared = share(spark, batch)
     slots = n_slots(spark)
-    columns = ["image_id", "vector"] + (["cluster_id"] if asked.visited is not None else [])
-    partial = gallery.select(*columns).coalesce(slots * 2).mapInArrow(partial_topk(shared), PARTIAL)
-    n_blocks = max(1, -(-len(asked.vectors) // asked.block))
+    columns = ["image_id", "vector"] + (["cluster_id"] if batch.probes is not None else [])
+    partial = gallery.select(*columns).coalesce(slots * 2).mapInArrow(partial_topk(shared), PARTIAL_SCHEMA)
+    n_blocks = max(1, -(-len(batch.vectors) // batch.block))
     return (
         partial.repartition(min(n_blocks, slots), "block")
         .groupBy("block")
-        .applyInArrow(merge_blocks(asked.block), FOUND)
+        .applyInArrow(merge_blocks(batch.block), RANKED_SCHEMA)
     )
 
 
@@ -128,26 +130,26 @@ def partial_topk(queries: Shared[Queries]) -> Callable[[Batches], Batches]:
     """Level one: all (image_id, vector[, cluster_id]) batches of a task → its best of each query, packed by blocks."""
 
     def find(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        wanted = queries.value
-        dim = wanted.vectors.shape[1]
-        excluded = wanted.own if (wanted.own != NOBODY).any() else None
-        if wanted.visited is not None:
-            visiting = VisitingTopK(wanted.vectors, wanted.top_k, wanted.visited)
+        batch = queries.value
+        dim = batch.vectors.shape[1]
+        excluded = batch.own if (batch.own != NOBODY).any() else None
+        if batch.probes is not None:
+            probing = ProbedTopK(batch.vectors, batch.top_k, batch.probes)
             for batch in batches:
                 if len(batch):
                     clusters = batch.column(2).fill_null(UNCLUSTERED).to_numpy().astype(np.int64)
                     rows, keys = unit_rows(batch.column(1), dim), keys_of(batch.column(0))
-                    visiting.update(rows, keys, clusters, excluded, wanted.min_score)
-            yield from _packed(visiting.result(), wanted.block)
+                    probing.update(rows, keys, clusters, excluded, batch.min_score)
+            yield from _packed(probing.result(), batch.block)
             return
         running: RunningTopK | None = None
         for batch in batches:
             if len(batch):
-                running = running or RunningTopK(wanted.vectors, wanted.top_k)
+                running = running or RunningTopK(batch.vectors, batch.top_k)
                 rows, keys = unit_rows(batch.column(1), dim), keys_of(batch.column(0))
-                running.update(rows, keys, excluded, wanted.min_score)
+                running.update(rows, keys, excluded, batch.min_score)
         if running is not None:
-            yield from _packed(running.result(), wanted.block)
+            yield from _packed(running.result(), batch.block)
 
     return find
 
@@ -167,14 +169,14 @@ def merge_blocks(block_size: int) -> Callable[[pa.Table], pa.Table]:
         best = merge(parts, top_k)
         n_queries = len(best.ids)
         first = table.column("block")[0].as_py() * block_size
-        kept = (best.ids >= 0).reshape(-1)
+        is_filled = (best.ids >= 0).reshape(-1)
         columns = {
             "query_row": np.repeat(np.arange(first, first + n_queries, dtype=np.int32), top_k),
             "rank": np.tile(np.arange(1, top_k + 1, dtype=np.int32), n_queries),
             "image_key": best.ids.reshape(-1),
             "score": best.scores.reshape(-1),
         }
-        return pa.table({name: pa.array(values[kept]) for name, values in columns.items()})
+        return pa.table({name: pa.array(values[is_filled]) for name, values in columns.items()})
 
     return merge_block
 

@@ -9,48 +9,48 @@ from pyspark.sql import functions as F
 
 from imgsearch.lake.identifiers import quoted_part
 from imgsearch.retrieval.join import image_key, sole_id
-from imgsearch.retrieval.queries import Asked
+from imgsearch.retrieval.queries import QueryBatch
 
 
-def named_matches(found: DataFrame, asked: Asked, images: DataFrame, threshold: float | None) -> DataFrame:
+def named_matches(ranked: DataFrame, queries: QueryBatch, images: DataFrame, threshold: float | None) -> DataFrame:
     """``join.search``'s rows with names in place of numbers: the columns of ``matches``."""
     match = F.lit(None).cast("boolean") if threshold is None else F.col("score") >= F.lit(threshold).cast("float")
-    return _named(found, asked, images).select(
+    return _named(ranked, queries, images).select(
         "query_id", "query_path", "rank", "image_id", "path", "score", match.alias("is_match")
     )
 
 
-def named_groups(support: DataFrame, asked: Asked, images: DataFrame, column: str) -> DataFrame:
+def named_groups(support: DataFrame, queries: QueryBatch, images: DataFrame, column: str) -> DataFrame:
     """``groups.SUPPORT`` with names: the columns of ``group_matches``. A path is one of the group's own."""
     spark = support.sparkSession
     value = F.col(quoted_part(column)).cast("string").alias("group_value")
     paths = images.groupBy(image_key("image_id").alias("image_key"), value)
     named = paths.agg(sole_id().alias("image_id"), F.min("path").alias("path"))
     return (
-        support.join(F.broadcast(_numbered(spark, asked)), on="query_row", how="inner")
+        support.join(F.broadcast(_numbered(spark, queries)), on="query_row", how="inner")
         .join(named, on=["image_key", "group_value"], how="inner")
         .withColumn("group_column", F.lit(column))
     )
 
 
-def _named(found: DataFrame, asked: Asked, images: DataFrame) -> DataFrame:
-    spark = found.sparkSession
+def _named(ranked: DataFrame, queries: QueryBatch, images: DataFrame) -> DataFrame:
+    spark = ranked.sparkSession
     keyed = images.withColumn("image_key", image_key("image_id"))
-    some = keyed.join(found.select("image_key").distinct(), on="image_key", how="left_semi")
+    some = keyed.join(ranked.select("image_key").distinct(), on="image_key", how="left_semi")
     named = some.groupBy("image_key").agg(sole_id().alias("image_id"), F.min("path").alias("path"))
-    return found.join(F.broadcast(_numbered(spark, asked)), on="query_row", how="inner").join(
+    return ranked.join(F.broadcast(_numbered(spark, queries)), on="query_row", how="inner").join(
         named, on="image_key", how="inner"
     )
 
 
-def _numbered(spark: SparkSession, asked: Asked) -> DataFrame:
+def _numbered(spark: SparkSession, queries: QueryBatch) -> DataFrame:
     """``query_row``, ``query_id``, ``query_path``."""
     return spark.createDataFrame(
         pa.table(
             {
-                "query_row": np.arange(len(asked.ids), dtype=np.int32),
-                "query_id": pa.array(asked.ids, pa.string()),
-                "query_path": pa.array(asked.paths, pa.string()),
+                "query_row": np.arange(len(queries.ids), dtype=np.int32),
+                "query_id": pa.array(queries.ids, pa.string()),
+                "query_path": pa.array(queries.paths, pa.string()),
             }
         )
     )

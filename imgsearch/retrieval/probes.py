@@ -1,4 +1,4 @@
-"""Which clusters a query visits, and the best rows found there: search that leaves most of the gallery unread."""
+"""Which clusters a query probes, and its best rows there: a search that leaves most of the gallery unread."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from imgsearch.vectors import Ids, Matrix
 
 UNCLUSTERED = -1  # a row that no cluster has yet: every query looks at it
 SAFETY = 2.33  # standard errors: a sample as lucky as that is one in a hundred
-FEW_PAIRS = 30_000  # of a stretch: below it scoring each costs less than packing rows and queries for a product
+FEW_PAIRS = 30_000  # of a run: below it scoring each costs less than packing rows and queries for a product
 
 
-class Visits(NamedTuple):
-    """For each cluster the queries that visit it.
+class Probes(NamedTuple):
+    """For each cluster the queries that probe it.
 
     ``cluster_ids``: (n_clusters,) int64, ascending; ``rows[starts[i]:starts[i + 1]]`` are the queries of cluster ``i``.
     """
@@ -27,7 +27,7 @@ class Visits(NamedTuple):
     rows: Ids
 
     def of(self, cluster_id: int) -> Ids:
-        """Rows of the queries that visit ``cluster_id``, ascending."""
+        """Rows of the queries that probe ``cluster_id``, ascending."""
         at = int(np.searchsorted(self.cluster_ids, cluster_id))
         if at == len(self.cluster_ids) or self.cluster_ids[at] != cluster_id:
             return self.rows[:0]
@@ -41,23 +41,23 @@ def nearest_clusters(queries: Matrix, centroids: Matrix, cluster_ids: Ids, nprob
     """
     order = np.argsort(cluster_ids)
     cluster_ids, centroids = cluster_ids[order], centroids[order]
-    wanted = min(nprobe, len(cluster_ids))
-    found = np.empty((len(queries), wanted), np.int64)
+    n_probed = min(nprobe, len(cluster_ids))
+    nearest = np.empty((len(queries), n_probed), np.int64)
     for start in range(0, len(queries), 4096):
         scores = queries[start : start + 4096] @ centroids.T
-        best = np.argsort(-scores, axis=1, kind="stable")[:, :wanted]
-        found[start : start + 4096] = cluster_ids[best]
-    return found
+        best = np.argsort(-scores, axis=1, kind="stable")[:, :n_probed]
+        nearest[start : start + 4096] = cluster_ids[best]
+    return nearest
 
 
-def visits(nearest: Ids) -> Visits:
-    """The clusters' visitors. ``nearest``: (n_queries, nprobe) cluster ids; negative ones are nobody's."""
-    queries = np.repeat(np.arange(len(nearest), dtype=np.int64), nearest.shape[1])
+def probes_of(nearest: Ids) -> Probes:
+    """The queries of each cluster. ``nearest``: (n_queries, nprobe) cluster ids; negative ones are left out."""
+    query_rows = np.repeat(np.arange(len(nearest), dtype=np.int64), nearest.shape[1])
     clusters = nearest.reshape(-1)
-    queries, clusters = queries[clusters >= 0], clusters[clusters >= 0]
-    order = np.lexsort((queries, clusters))
+    query_rows, clusters = query_rows[clusters >= 0], clusters[clusters >= 0]
+    order = np.lexsort((query_rows, clusters))
     cluster_ids, first = np.unique(clusters[order], return_index=True)
-    return Visits(cluster_ids, np.append(first, len(order)).astype(np.int64), queries[order])
+    return Probes(cluster_ids, np.append(first, len(order)).astype(np.int64), query_rows[order])
 
 
 def ranges(cluster_ids: Ids, most: int = 16) -> list[tuple[int, int]]:
@@ -79,7 +79,7 @@ def ranges(cluster_ids: Ids, most: int = 16) -> list[tuple[int, int]]:
 
 
 def choose_nprobe(queries: Ids, places: Ids, recall: float, n_clusters: int) -> int:
-    """The fewest clusters to visit so that ``recall`` of the true neighbours is in them, for other queries too.
+    """The fewest clusters to probe so that ``recall`` of the true neighbours is in them, for other queries too.
 
     For true neighbours of sample queries: ``queries`` (n,) int64, whose they are; ``places`` (n,) int64, where their
     cluster stands in that query's order of clusters, from 0; -1 for neighbours that every query sees. What must reach
@@ -88,30 +88,30 @@ def choose_nprobe(queries: Ids, places: Ids, recall: float, n_clusters: int) -> 
     if not len(places):
         return n_clusters
     names, rows = np.unique(queries, return_inverse=True)
-    found = np.zeros((len(names), n_clusters + 1))
-    np.add.at(found, (rows, places + 1), 1)
-    shares = found.cumsum(axis=1) / found.sum(axis=1, keepdims=True)
+    counts = np.zeros((len(names), n_clusters + 1))
+    np.add.at(counts, (rows, places + 1), 1)
+    shares = counts.cumsum(axis=1) / counts.sum(axis=1, keepdims=True)
     doubt = shares.std(axis=0, ddof=1) / np.sqrt(len(names)) if len(names) > 1 else 0.0
     reached = shares.mean(axis=0) - SAFETY * doubt >= recall
     return max(1, int(np.argmax(reached))) if reached.any() else n_clusters
 
 
-def recall_at_k(found: Sequence[Sequence[int]], truth: Sequence[Sequence[int]]) -> float:
+def recall_at_k(answers: Sequence[Sequence[int]], truth: Sequence[Sequence[int]]) -> float:
     """``ann_recall_at_k``: the share of true neighbours that were found, mean over queries that have any.
 
     >>> recall_at_k([[1, 2], [5, 6]], [[1, 3], [5, 6]])
     0.75
     """
-    shares = [len(set(f) & set(t)) / len(t) for f, t in zip(found, truth, strict=True) if t]
+    shares = [len(set(f) & set(t)) / len(t) for f, t in zip(answers, truth, strict=True) if t]
     return float(np.mean(shares)) if shares else 1.0
 
 
-class VisitingTopK:
-    """The k best gallery rows of every query among the clusters it visits. Memory: 18 bytes a query and k."""
+class ProbedTopK:
+    """The k best gallery rows of every query among the clusters it probes. Memory: 18 bytes a query and k."""
 
-    def __init__(self, queries: Matrix, top_k: int, visited: Visits) -> None:
+    def __init__(self, queries: Matrix, top_k: int, probes: Probes) -> None:
         """``queries``: (n_queries, dim) float32 unit rows."""
-        self._queries, self._visited = np.ascontiguousarray(queries, np.float32), visited
+        self._queries, self._probes = np.ascontiguousarray(queries, np.float32), probes
         self._best = empty_best(len(queries), top_k)
         self._everyone, self._nobody = np.arange(len(queries)), np.full(len(queries), -1, np.int64)
         self.n_pairs = 0
@@ -122,13 +122,13 @@ class VisitingTopK:
     ) -> None:
         """Look at more rows. ``clusters``: (n,) int64, ``UNCLUSTERED`` for none; the rest as ``RunningTopK.update``.
 
-        Rows of one cluster should stand together: every stretch of equal clusters is a product of its own.
+        Rows of one cluster should stand together: every run of equal clusters is a product of its own.
         """
         np.maximum(self._best.thresholds, np.float32(min_score), out=self._best.thresholds)
         batch = Batch(np.ascontiguousarray(gallery, np.float32), ids, self._nobody if exclude is None else exclude)
-        for start, stop in stretches(clusters):
+        for start, stop in runs(clusters):
             cluster = int(clusters[start])
-            rows = self._everyone if cluster == UNCLUSTERED else self._visited.of(cluster)
+            rows = self._everyone if cluster == UNCLUSTERED else self._probes.of(cluster)
             self.n_pairs += len(rows) * (stop - start)
             if len(rows) * (stop - start) > FEW_PAIRS:
                 self._multiply(batch, rows, start, stop)
@@ -148,10 +148,10 @@ class VisitingTopK:
         best.filled[rows], best.thresholds[rows] = part.filled, part.thresholds
 
 
-def stretches(values: Ids) -> Iterator[tuple[int, int]]:
+def runs(values: Ids) -> Iterator[tuple[int, int]]:
     """(start, stop) of every run of equal values.
 
-    >>> list(stretches(np.array([4, 4, 2, 4])))
+    >>> list(runs(np.array([4, 4, 2, 4])))
     [(0, 2), (2, 3), (3, 4)]
     """
     if not len(values):

@@ -68,7 +68,7 @@ ANALYSED = _OPERATORS | _words(
     """
 )
 PACKAGE = "org.apache.spark.sql.catalyst."
-SAID = {
+PHRASES = {
     "Exists": "a subquery", "ListQuery": "a subquery", "InSubquery": "a subquery", "ScalarSubquery": "a subquery",
     "WindowExpression": "a window", "UnresolvedStar": "'*'", "ExpressionWithUnresolvedIdentifier": "IDENTIFIER()",
     "NamedParameter": "a parameter", "PosParameter": "a parameter",
@@ -100,7 +100,7 @@ def parsed_offence(nodes: Iterable[Node]) -> str | None:
         if kind == "UnresolvedFunction" and (len(node.name) != 1 or node.name[0].lower() not in FUNCTIONS):
             return f"the function '{'.'.join(node.name)}'"
         if kind not in PARSED:
-            return SAID.get(kind, f"'{kind}'")
+            return PHRASES.get(kind, f"'{kind}'")
     return None
 
 
@@ -111,5 +111,5 @@ def analysed_offence(nodes: Iterable[Node], columns: Set[str]) -> str | None:
         if kind == "AttributeReference" and node.name[0] not in columns:
             return f"the column '{node.name[1]}' of another table"
         if kind not in ANALYSED:
-            return SAID.get(kind, f"'{kind}'")
+            return PHRASES.get(kind, f"'{kind}'")
     return None

@@ -24,7 +24,7 @@ from imgsearch.lake.quarantine import quarantine, without_direction
 from imgsearch.lake.store import TableStore, read_any
 from imgsearch.projections.projecting import compress
 from imgsearch.projections.projection import Projection
-from imgsearch.projections.spaces import KnownEncoder, gallery_of
+from imgsearch.projections.spaces import EncoderRecord, gallery_of
 from imgsearch.tables import IMAGES
 from imgsearch.vectors import Ids, Matrix, rows_of, unit, unpack
 
@@ -33,7 +33,7 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
 NOBODY = -1
 
 
-class Asked(NamedTuple):
+class QueryBatch(NamedTuple):
     """The queries: ``ids`` and ``paths`` in the order of ``vectors`` (n, dim), and how many rows were given."""
 
     ids: list[str]
@@ -44,36 +44,36 @@ class Asked(NamedTuple):
     @property
     def own(self) -> Ids:
         """(n,) int64: the key of each query's own image in the gallery; ``NOBODY`` where its id is no sha-256."""
-        known = [i for i, name in enumerate(self.ids) if SHA256.fullmatch(name)]
+        rows = [i for i, name in enumerate(self.ids) if SHA256.fullmatch(name)]
         keys = np.full(len(self.ids), NOBODY, np.int64)
-        keys[known] = order_keys(pa.array([self.ids[i] for i in known], pa.string()))
+        keys[rows] = order_keys(pa.array([self.ids[i] for i in rows], pa.string()))
         return keys
 
 
 def read_queries(
-    spark: SparkSession, warehouse: TableStore, known: KnownEncoder, projection: Projection, config: SearchConfig
-) -> Asked:
+    spark: SparkSession, warehouse: TableStore, encoder: EncoderRecord, projection: Projection, config: SearchConfig
+) -> QueryBatch:
     """The queries that ``config.queries`` names, as vectors of this projection.
 
     Raises ``UserError`` where they cannot be compared with the gallery; single images that cannot go to ``quarantine``.
     """
     if config.queries.lower().endswith(".csv"):
         rows = read_csv(config.queries, "queries", ["image_id"])
-        wanted = spark.createDataFrame(pa.table({"image_id": [row["image_id"] for row in rows]}))
-        return _from_ids(warehouse, projection, config, wanted)
+        ids = spark.createDataFrame(pa.table({"image_id": [row["image_id"] for row in rows]}))
+        return _from_ids(warehouse, projection, config, ids)
     table = read_any(spark, config.queries)
     columns = {c.lower() for c in table.columns} if table is not None else set()
     if table is not None and "vector" in columns:
         return _from_vectors(projection, config, table)
     if table is not None and "image_id" in columns and not columns & {"content", "path"}:
         return _from_ids(warehouse, projection, config, table)
-    return _from_images(spark, warehouse, known, projection, config)
+    return _from_images(spark, warehouse, encoder, projection, config)
 
 
 def _from_images(
-    spark: SparkSession, warehouse: TableStore, known: KnownEncoder, projection: Projection, config: SearchConfig
-) -> Asked:
-    encoder = same_encoder(known.encoder_id, known.name, known.settings)
+    spark: SparkSession, warehouse: TableStore, record: EncoderRecord, projection: Projection, config: SearchConfig
+) -> QueryBatch:
+    encoder = same_encoder(record.encoder_id, record.name, record.settings)
     source, holds_content = read_source(spark, config.queries, "queries", with_folders=False)
     files = source.files if holds_content else with_content(spark, source.files, MAX_BYTES)
     files = files.select(F.coalesce("path", F.lit("a row of the table")).alias("path"), "content")
@@ -95,7 +95,7 @@ def _from_images(
     finally:
         embedded.unpersist()
         graph.unpersist()
-    return Asked(
+    return QueryBatch(
         table.column("image_id").to_pylist(),
         table.column("path").to_pylist(),
         unpack(table.column("vector"), projection.n_components),
@@ -126,7 +126,7 @@ def _project(warehouse: TableStore, embedded: DataFrame, projection: Projection,
     return table
 
 
-def _from_vectors(projection: Projection, config: SearchConfig, table: DataFrame) -> Asked:
+def _from_vectors(projection: Projection, config: SearchConfig, table: DataFrame) -> QueryBatch:
     """A table with ``vector`` (packed float32, or an array of numbers), and ``query_id`` or ``image_id``, ``path``."""
     columns = {c.lower(): c for c in table.columns}
     kind = dict(table.dtypes)[columns["vector"]]
@@ -148,23 +148,23 @@ def _from_vectors(projection: Projection, config: SearchConfig, table: DataFrame
         (F.col(name).cast("string") if name else F.lit(None).cast("string")).alias("id"),
         (F.col(columns["path"]) if "path" in columns else F.lit(None)).cast("string").alias("path"),
     )
-    found = rows.orderBy("id").toArrow()
-    if not found.num_rows:
+    table = rows.orderBy("id").toArrow()
+    if not table.num_rows:
         raise UserError(f"--queries {config.queries}: has no rows; give one row a query")
-    if found.column("vector").null_count:
+    if table.column("vector").null_count:
         raise UserError(
-            f"--queries {config.queries}: {found.column('vector').null_count:,} vectors are null; leave them out"
+            f"--queries {config.queries}: {table.column('vector').null_count:,} vectors are null; leave them out"
         )
-    vectors = _matrix(found.column("vector"), projection.n_components, config.queries)
+    vectors = _matrix(table.column("vector"), projection.n_components, config.queries)
     lost = ~np.isfinite(vectors).all(axis=1) | ~vectors.any(axis=1)
     if lost.any():
         raise UserError(
             f"--queries {config.queries}: {int(lost.sum()):,} vectors are zero or not finite (first: row "
             f"{int(np.argmax(lost)) + 1:,} by id); leave them out"
         )
-    ids = [f"row {i + 1}" if value is None else value for i, value in enumerate(found.column("id").to_pylist())]
+    ids = [f"row {i + 1}" if value is None else value for i, value in enumerate(table.column("id").to_pylist())]
     _refuse_repeats(ids, config.queries)
-    return Asked(ids, found.column("path").to_pylist(), unit(vectors), len(ids))
+    return QueryBatch(ids, table.column("path").to_pylist(), unit(vectors), len(ids))
 
 
 def _refuse_repeats(ids: list[str], where: str) -> None:
@@ -187,13 +187,13 @@ def _matrix(column: pa.ChunkedArray, dim: int, where: str) -> Matrix:
         ) from e
 
 
-def _from_ids(warehouse: TableStore, projection: Projection, config: SearchConfig, wanted: DataFrame) -> Asked:
+def _from_ids(warehouse: TableStore, projection: Projection, config: SearchConfig, requested: DataFrame) -> QueryBatch:
     """Images of the gallery, by id. Ids without a vector go to ``quarantine``."""
     if config.augment is not None:
         raise UserError.option("augment", config.augment, "queries given by id have no pixels here; give image files")
-    column = next(c for c in wanted.columns if c.lower() == "image_id")
+    column = next(c for c in requested.columns if c.lower() == "image_id")
     ids = (
-        wanted.select(F.col(column).cast("string").alias("image_id"))
+        requested.select(F.col(column).cast("string").alias("image_id"))
         .where(F.col("image_id") != "")
         .distinct()
         .persist()
@@ -214,8 +214,8 @@ def _from_ids(warehouse: TableStore, projection: Projection, config: SearchConfi
                 + f"; ingest and embed them, then run `{LAUNCHER} compress --warehouse {warehouse.location}`"
             )
         if rows_in > table.num_rows:
-            found = warehouse.spark.createDataFrame(table.select(["image_id"]))
-            unknown = ids.join(found, on="image_id", how="left_anti").select(
+            with_vector = warehouse.spark.createDataFrame(table.select(["image_id"]))
+            unknown = ids.join(with_vector, on="image_id", how="left_anti").select(
                 F.col("image_id").alias("path"), "image_id", F.lit("unknown_id").alias("reason"),
                 F.lit("no image of the gallery has this id").alias("detail"),
             )  # fmt: skip
@@ -223,4 +223,4 @@ def _from_ids(warehouse: TableStore, projection: Projection, config: SearchConfi
     finally:
         ids.unpersist()
     vectors = unpack(table.column("vector"), projection.n_components)
-    return Asked(table.column("image_id").to_pylist(), table.column("path").to_pylist(), vectors, rows_in)
+    return QueryBatch(table.column("image_id").to_pylist(), table.column("path").to_pylist(), vectors, rows_in)

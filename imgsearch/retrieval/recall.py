@@ -32,14 +32,14 @@ class Search(NamedTuple):
     size: int
     top_k: int
     min_score: float
-    book: Codebook | None = None
+    codebook: Codebook | None = None
     nearest: Ids | None = None
 
     def probing(self, nprobe: int | None) -> Search:
         """The same search of the ``nprobe`` nearest clusters of each query; ``None``: of all."""
-        if nprobe is None or self.book is None:
+        if nprobe is None or self.codebook is None:
             return self._replace(nearest=None)
-        nearest = nearest_clusters(self.queries, self.book.centroids, self.book.cluster_ids, nprobe)
+        nearest = nearest_clusters(self.queries, self.codebook.centroids, self.codebook.cluster_ids, nprobe)
         return self._replace(nearest=nearest)
 
     @property
@@ -84,41 +84,41 @@ class Check(NamedTuple):
 
     def nprobe_for(self, warehouse: TableStore, projection: Projection, recall: float) -> int:
         """The fewest clusters with which the choosing half reaches ``recall``, its doubt allowed for."""
-        book = self.search.book
-        assert book is not None
+        codebook = self.search.codebook
+        assert codebook is not None
         n = self.n_chosen or len(self.rows)
         order = nearest_clusters(
-            self.search.queries[self.rows[:n]], book.centroids, book.cluster_ids, len(book.cluster_ids)
+            self.search.queries[self.rows[:n]], codebook.centroids, codebook.cluster_ids, len(codebook.cluster_ids)
         )
         queries, keys = self.truth.column("query_row").to_numpy(), self.truth.column("image_key").to_numpy()
         keys, queries = keys[queries < n], queries[queries < n]
         spark = warehouse.spark
         vectors = warehouse.read(VECTORS).where(F.col("projection_id") == projection.projection_id)
-        sought = spark.createDataFrame(pa.table({"image_key": np.unique(keys)}))
+        keys_frame = spark.createDataFrame(pa.table({"image_key": np.unique(keys)}))
         homes = vectors.select(image_key("image_id").alias("image_key"), "cluster_id")
-        table = homes.join(F.broadcast(sought), on="image_key", how="left_semi").toArrow()
+        table = homes.join(F.broadcast(keys_frame), on="image_key", how="left_semi").toArrow()
         home_of = dict(zip(table.column(0).to_pylist(), table.column(1).to_pylist(), strict=True))
         clusters = np.array([UNCLUSTERED if home_of[k] is None else home_of[k] for k in keys.tolist()], np.int64)
         hit = order[queries] == clusters[:, None]
         places = np.where(hit.any(axis=1), hit.argmax(axis=1), -1)
-        return choose_nprobe(queries, places, recall, len(book.cluster_ids))
+        return choose_nprobe(queries, places, recall, len(codebook.cluster_ids))
 
-    def recall(self, found: DataFrame) -> float:
-        """``ann_recall_at_k`` of ``found`` on the measured queries."""
-        spark = found.sparkSession
+    def recall(self, matches: DataFrame) -> float:
+        """``ann_recall_at_k`` of ``matches`` on the measured queries."""
+        spark = matches.sparkSession
         rows = spark.createDataFrame(pa.table({"query_row": self.measured.astype(np.int32)}))
         answers = (
-            found.join(F.broadcast(rows), on="query_row", how="left_semi").select("query_row", "image_key").toArrow()
+            matches.join(F.broadcast(rows), on="query_row", how="left_semi").select("query_row", "image_key").toArrow()
         )
-        mine = _by_query(answers.column(0).to_pylist(), answers.column(1).to_pylist())
+        own_keys = _by_query(answers.column(0).to_pylist(), answers.column(1).to_pylist())
         sample = self.rows[self.truth.column("query_row").to_numpy()].tolist()
         truth = _by_query(sample, self.truth.column("image_key").to_pylist())
         measured = self.measured.tolist()
-        return recall_at_k([mine.get(row, []) for row in measured], [truth.get(row, []) for row in measured])
+        return recall_at_k([own_keys.get(row, []) for row in measured], [truth.get(row, []) for row in measured])
 
 
 def _by_query(rows: list[Any], keys: list[Any]) -> dict[int, list[int]]:
-    found: dict[int, list[int]] = {}
+    matches: dict[int, list[int]] = {}
     for row, key in zip(rows, keys, strict=True):
-        found.setdefault(row, []).append(key)
-    return found
+        matches.setdefault(row, []).append(key)
+    return matches

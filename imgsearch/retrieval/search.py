@@ -24,10 +24,10 @@ from imgsearch.projections.spaces import current_projection, gallery_of
 from imgsearch.retrieval.conditions import images_where, known_column
 from imgsearch.retrieval.expanding import expanded
 from imgsearch.retrieval.group_search import Grouping, n_without_group, search_groups
-from imgsearch.retrieval.join import NO_SCORE, visited
+from imgsearch.retrieval.join import NO_SCORE, probed_rows
 from imgsearch.retrieval.matches import named_groups, named_matches
 from imgsearch.retrieval.probes import RECALL_METRIC
-from imgsearch.retrieval.queries import Asked, read_queries
+from imgsearch.retrieval.queries import QueryBatch, read_queries
 from imgsearch.retrieval.recall import Check, Search
 from imgsearch.retrieval.searches import Answered, new_search_id, record_search, write_answers
 from imgsearch.tables import CALIBRATIONS, EMBEDDINGS, GROUP_MATCHES, IMAGES, MATCHES, METRICS, VECTORS
@@ -47,7 +47,7 @@ class Scope(NamedTuple):
     group_by: str | None
 
 
-class Told(NamedTuple):
+class SearchReport(NamedTuple):
     """What is said of a search."""
 
     details: dict[str, object]
@@ -64,14 +64,14 @@ def run(spark: SparkSession, config: SearchConfig) -> RunSummary:
     scope = _scope(warehouse, projection, config)
     queries = read_queries(spark, warehouse, encoder, projection, config)
     search_id = new_search_id(config, watch.started_at)
-    told = Told({"search_id": search_id, "gallery": scope.size, "top_k": config.top_k}, [])
+    report = SearchReport({"search_id": search_id, "gallery": scope.size, "top_k": config.top_k}, [])
     search, check = plan(scope, queries, warehouse, projection, config)
     matches = search.find().persist()
-    recall = _say_recall(warehouse, projection, search, check, matches, config, told)
+    recall = _say_recall(warehouse, projection, search, check, matches, config, report)
     named = named_matches(matches, queries, scope.images, _threshold(warehouse, projection)).persist()
     result = named
     if scope.group_by is not None:
-        result = _grouped(warehouse, search, scope, queries, config, told)
+        result = _grouped(warehouse, search, scope, queries, config, report)
     n_matches = named.count()
     answered = Answered(
         len(queries.ids), n_matches, scope.size, encoder.encoder_id, projection.projection_id, search.nprobe, recall
@@ -82,14 +82,14 @@ def run(spark: SparkSession, config: SearchConfig) -> RunSummary:
         write_answers(warehouse, MATCHES, named, search_id)
         _write_recall(warehouse, config.top_k, recall)
         record_search(warehouse, search_id, watch, config, answered)
-    _write_output(result, config, told)
-    _say_without_vector(warehouse, projection, config, told)
+    _write_output(result, config, report)
+    _say_without_vector(warehouse, projection, config, report)
     for frame in (named, matches):
         frame.unpersist()
     return finish(
         warehouse, "search", watch, rows_in=queries.rows_in, rows_out=len(queries.ids),
-        quarantined=queries.rows_in - len(queries.ids), details=told.details | {"matches": n_matches},
-        notes=tuple(told.notes),
+        quarantined=queries.rows_in - len(queries.ids), details=report.details | {"matches": n_matches},
+        notes=tuple(report.notes),
     )  # fmt: skip
 
 
@@ -99,18 +99,20 @@ def _scope(warehouse: TableStore, projection: Projection, config: SearchConfig) 
     group_by = known_column(images, "group_by", config.group_by) if config.group_by is not None else None
     images = images if config.where is None else images_where(images, config.where)
     gallery, size = _gallery(warehouse, projection, images, config)
-    book = None
+    clusters = None
     if config.nprobe is not None or config.recall is not None:
-        book = codebook(warehouse, projection.projection_id, "--nprobe" if config.nprobe is not None else "--recall")
-        if config.nprobe is not None and config.nprobe > len(book.cluster_ids):
+        clusters = codebook(
+            warehouse, projection.projection_id, "--nprobe" if config.nprobe is not None else "--recall"
+        )
+        if config.nprobe is not None and config.nprobe > len(clusters.cluster_ids):
             raise UserError.option(
-                "nprobe", config.nprobe, f"there are {len(book.cluster_ids)} clusters; ask for fewer"
+                "nprobe", config.nprobe, f"there are {len(clusters.cluster_ids)} clusters; ask for fewer"
             )
-    return Scope(images, gallery, size, book, group_by)
+    return Scope(images, gallery, size, clusters, group_by)
 
 
 def plan(
-    scope: Scope, queries: Asked, warehouse: TableStore, projection: Projection, config: SearchConfig
+    scope: Scope, queries: QueryBatch, warehouse: TableStore, projection: Projection, config: SearchConfig
 ) -> tuple[Search, Check | None]:
     """The search as it is run: queries expanded, clusters to probe chosen; and the check of its recall."""
     search = Search(
@@ -130,28 +132,28 @@ def plan(
 
 def _say_recall(
     warehouse: TableStore, projection: Projection, search: Search, check: Check | None, matches: DataFrame,
-    config: SearchConfig, told: Told,
+    config: SearchConfig, report: SearchReport,
 ) -> float | None:  # fmt: skip
     """Measure what probing few clusters lost, and how much it left unread; the measured recall."""
     recall: float | None = None
-    if search.nearest is not None and search.book is not None:
+    if search.nearest is not None and search.codebook is not None:
         vectors = warehouse.read(VECTORS).where(F.col("projection_id") == projection.projection_id)
-        read, every = (len(rows.inputFiles()) for rows in (visited(vectors, search.nearest), vectors))
-        told.details.update(nprobe=search.nprobe, clusters=len(search.book.cluster_ids))
-        told.details["files_read"] = f"{read} of {every}"
+        read, every = (len(rows.inputFiles()) for rows in (probed_rows(vectors, search.nearest), vectors))
+        report.details.update(nprobe=search.nprobe, clusters=len(search.codebook.cluster_ids))
+        report.details["files_read"] = f"{read} of {every}"
         if check is not None:
             recall = check.recall(matches)
-            told.details.update({"checked_queries": len(check.measured), RECALL_METRIC: f"{recall:.4f}"})
-            told.details["check_seconds"] = f"{check.seconds:.1f}"
+            report.details.update({"checked_queries": len(check.measured), RECALL_METRIC: f"{recall:.4f}"})
+            report.details["check_seconds"] = f"{check.seconds:.1f}"
             if config.recall is not None and recall < config.recall:
-                told.notes.append(
+                report.notes.append(
                     f"measured {RECALL_METRIC} {recall:.4f} is below --recall {config.recall}; ask for more"
                 )
     return recall
 
 
 def _grouped(
-    warehouse: TableStore, search: Search, scope: Scope, queries: Asked, config: SearchConfig, told: Told
+    warehouse: TableStore, search: Search, scope: Scope, queries: QueryBatch, config: SearchConfig, report: SearchReport
 ) -> DataFrame:
     """The columns of ``group_matches``."""
     grouping = Grouping(str(scope.group_by), config.top_k, config.group_best)
@@ -160,19 +162,19 @@ def _grouped(
     )  # fmt: skip
     rows = typed(GROUP_MATCHES, named_groups(support, queries, scope.images, grouping.column)).drop("search_id")
     named = warehouse.stage(rows, "group-matches")
-    told.details.update(group_by=grouping.column, groups=named.select("group_value").distinct().count())
+    report.details.update(group_by=grouping.column, groups=named.select("group_value").distinct().count())
     if n_none := n_without_group(scope.images, grouping.column):
-        told.notes.append(f"{n_none:,} images have no {grouping.column} and are in no group")
+        report.notes.append(f"{n_none:,} images have no {grouping.column} and are in no group")
     if n_cut:
-        told.notes.append(f"{n_cut:,} queries were ranked by their 10,000 best images only")
+        report.notes.append(f"{n_cut:,} queries were ranked by their 10,000 best images only")
     return named
 
 
-def _write_output(result: DataFrame, config: SearchConfig, told: Told) -> None:
+def _write_output(result: DataFrame, config: SearchConfig, report: SearchReport) -> None:
     if config.output is not None:
         order = [c for c in ("query_path", "query_id", "rank", "image_rank") if c in result.columns]
         write_batches(*streamed(result.orderBy(*order)), config.output, guard=config.csv_guard)
-        told.details["output"] = config.output
+        report.details["output"] = config.output
 
 
 def _gallery(
@@ -218,19 +220,21 @@ def _threshold(warehouse: TableStore, projection: Projection) -> float | None:
 
 def _write_recall(warehouse: TableStore, top_k: int, recall: float | None) -> None:
     """Put this search's measured recall in the place of the last one's; an exact search has none."""
-    mine = f"metric = '{RECALL_METRIC}'"
+    is_recall = f"metric = '{RECALL_METRIC}'"
     metrics = [] if recall is None else [(RECALL_METRIC, top_k, recall)]
-    if metrics or (warehouse.exists(METRICS) and warehouse.read(METRICS).where(mine).first() is not None):
-        warehouse.replace(METRICS, frame_of(warehouse.spark, METRICS, metrics), where=mine)
+    if metrics or (warehouse.exists(METRICS) and warehouse.read(METRICS).where(is_recall).first() is not None):
+        warehouse.replace(METRICS, frame_of(warehouse.spark, METRICS, metrics), where=is_recall)
 
 
-def _say_without_vector(warehouse: TableStore, projection: Projection, config: SearchConfig, told: Told) -> None:
+def _say_without_vector(
+    warehouse: TableStore, projection: Projection, config: SearchConfig, report: SearchReport
+) -> None:
     """Count the embedded images that ``compress`` has not seen."""
     if config.where is None:
         embeddings = warehouse.read(EMBEDDINGS).where(F.col("encoder_id") == projection.encoder_id).count()
         vectors = warehouse.read(VECTORS).where(F.col("projection_id") == projection.projection_id).count()
         if embeddings > vectors:
-            told.notes.append(
+            report.notes.append(
                 f"{embeddings - vectors:,} embedded images have no vector yet; "
                 f"run `{LAUNCHER} compress` to make them findable"
             )

@@ -9,7 +9,7 @@ from imgsearch.config import DropConfig
 from imgsearch.errors import UserError
 from imgsearch.lake.runs import RunSummary, Stopwatch, exclusive, finish
 from imgsearch.lake.store import TableStore
-from imgsearch.projections.spaces import known_encoder
+from imgsearch.projections.spaces import encoder_record
 from imgsearch.tables import ALL_TABLES, EMBEDDINGS, ENCODERS, LABELS, PROJECTIONS, TableSpec
 
 #: ``projections`` are dropped by encoder; what people said in ``labels`` outlives the clusters that they looked at.
@@ -43,7 +43,7 @@ def run(spark: SparkSession, config: DropConfig) -> RunSummary:
 
 def the_one(warehouse: TableStore, name: str) -> str:
     """The ``encoder_id`` that ``name`` names by id, or by a name that only one has. Raises ``UserError``."""
-    encoder_id = known_encoder(warehouse, name).encoder_id
+    encoder_id = encoder_record(warehouse, name).encoder_id
     rows = warehouse.read(ENCODERS).where(F.col("name") == name).select("encoder_id").collect()
     same = sorted(row["encoder_id"] for row in rows)
     if name != encoder_id and len(same) > 1:

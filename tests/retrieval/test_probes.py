@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from imgsearch.retrieval import probes as core_visits
 from imgsearch.retrieval.probes import (
     UNCLUSTERED,
-    VisitingTopK,
+    ProbedTopK,
     choose_nprobe,
     nearest_clusters,
+    probes_of,
     ranges,
     recall_at_k,
-    visits,
 )
 from imgsearch.vectors import unit
 
@@ -55,7 +55,7 @@ def test_the_best_of_the_visited_clusters_are_found(n_queries, n_rows, n_cluster
     clusters = np.sort(clusters)
     ids = rng.permutation(n_rows).astype(np.int64)
     nearest = nearest_clusters(queries, centroids, names, nprobe)
-    running = VisitingTopK(queries, top_k, visits(nearest))
+    running = ProbedTopK(queries, top_k, probes_of(nearest))
     with mock.patch.object(core_visits, "FEW_PAIRS", few_pairs):  # by pairs, by products, by both
         for start in range(0, n_rows, 37):
             part = slice(start, start + 37)
@@ -73,7 +73,7 @@ def test_every_cluster_visited_is_the_exact_answer_and_few_are_few_pairs():
     exact = np.argsort(-(queries @ gallery.T), axis=1, kind="stable")[:, :5]
     pairs = {}
     for nprobe in (2, 10):
-        running = VisitingTopK(queries, 5, visits(nearest_clusters(queries, centroids, names, nprobe)))
+        running = ProbedTopK(queries, 5, probes_of(nearest_clusters(queries, centroids, names, nprobe)))
         running.update(gallery, np.arange(500), clusters)
         pairs[nprobe] = running.n_pairs
         if nprobe == 10:
@@ -85,7 +85,7 @@ def test_every_cluster_visited_is_the_exact_answer_and_few_are_few_pairs():
 def test_excluded_and_too_low_rows_are_not_found():
     gallery = drawn(40, 8, 5)
     clusters = np.zeros(40, np.int64)
-    running = VisitingTopK(gallery, 40, visits(np.zeros((40, 1), np.int64)))
+    running = ProbedTopK(gallery, 40, probes_of(np.zeros((40, 1), np.int64)))
     running.update(gallery, np.arange(40), clusters, exclude=np.arange(40), min_score=0.2)
     ids, scores = running.result()
     assert all(row not in found for row, found in enumerate(ids.tolist()))
