@@ -32,7 +32,7 @@ PARTS = {
     "projections/compress.py:_write_vectors": PROJECTION,
     "projections/spaces.py:keep_projection": PROJECTION,
     "retrieval/conditions.py:_check_parsed": "what the user wrote: parsed only",
-    "retrieval/join.py:visited": "numbers",
+    "retrieval/join.py:probed_rows": "numbers",
     "retrieval/search.py:_write_recall": "a metric's name, a constant",
     "retrieval/searches.py:write_answers": "search_id: ours, or by config.SearchConfig letters, digits, '.', '_', '-'",
     "retrieval/searches.py:record_search": "search_id, as above",

@@ -86,7 +86,7 @@ def _unchanged_value(frame: DataFrame, name: str) -> Column:
 
 
 def compare(files: DataFrame, ledger: Ledger | None, rehash: bool) -> DataFrame:
-    """Files with ``FILE_COLUMNS`` as they were, and ``_unchanged``: the same size, time and (where both have one) etag."""
+    """Files with ``FILE_COLUMNS`` as they were, and ``_unchanged``: same size, time and (where both have one) etag."""
     if ledger is None:
         empty = {f"_{c}": F.lit(None).cast(TYPES.get(c, "string")) for c in FILE_COLUMNS}
         return files.withColumns(empty | {"_unchanged": F.lit(False)})
