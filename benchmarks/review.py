@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from deltalake import write_deltalake
-from measure import claim, peak_mb, save
+from measure import claim, forget_peak, peak_mb, save
 
 from imgsearch.config import ReviewConfig
 from imgsearch.encoders.encoder import Encoder, resolve
@@ -55,6 +55,7 @@ def measure(folder: str, n_uploads: int, n_decisions: int) -> dict[str, Any]:
     """Ask the server of the warehouse in ``folder``, and print what it took."""
     from starlette.testclient import TestClient
 
+    forget_peak()
     start = time.perf_counter()
     server = build(ReviewConfig(warehouse=folder, reviewer="bench"))
     loaded = time.perf_counter() - start

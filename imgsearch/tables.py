@@ -176,6 +176,19 @@ CLUSTERS = TableSpec(
     renamed={"outlier_threshold": "fence"},
 )
 
+MAP_POINTS = TableSpec(
+    "map_points",
+    """
+    image_id STRING NOT NULL,
+    projection_id STRING NOT NULL,
+    x FLOAT NOT NULL COMMENT 'place on the map of the review page; what is alike lies close together; no unit',
+    y FLOAT NOT NULL COMMENT 'place on the map, upwards',
+    is_anchor BOOLEAN NOT NULL COMMENT 'arranged by t-SNE; the others were placed among these'
+    """,
+    key=("image_id", "projection_id"),
+    job="review",
+)
+
 MEMBERS = TableSpec(
     "members",
     """
@@ -410,6 +423,6 @@ RUNS = TableSpec(
 
 ALL_TABLES = (
     IMAGES, CONTENTS, QUARANTINE, ENCODERS, EMBEDDINGS, PROJECTIONS, VECTORS, CLUSTERS, MEMBERS, CLUSTER_EVENTS,
-    CLUSTER_CURVE, DRIFT, LABELS, IMAGE_LABELS, SEARCHES, MATCHES, GROUP_MATCHES, CALIBRATIONS, DUPLICATES, LEAKS,
-    METRICS, RUNS,
+    CLUSTER_CURVE, DRIFT, MAP_POINTS, LABELS, IMAGE_LABELS, SEARCHES, MATCHES, GROUP_MATCHES, CALIBRATIONS,
+    DUPLICATES, LEAKS, METRICS, RUNS,
 )  # fmt: skip

@@ -136,7 +136,7 @@ class DeltaFolder:
             with turn(self._lock(spec), spec.name):
                 self._table(spec).optimize.compact()
 
-    def append(self, spec: TableSpec, rows: list[dict[str, Any]]) -> None:
+    def append(self, spec: TableSpec, rows: list[dict[str, Any]] | pa.Table) -> None:
         """Add rows whose keys no other writer can make. They are in the table when this returns.
 
         Raises ``UserError`` where other writers were faster ``ATTEMPTS`` times.
@@ -144,7 +144,8 @@ class DeltaFolder:
         from deltalake import write_deltalake
         from deltalake.exceptions import CommitFailedError, TableNotFoundError
 
-        table = pa.Table.from_pylist(rows, arrow_schema(spec))
+        schema = arrow_schema(spec)
+        table = rows.cast(schema) if isinstance(rows, pa.Table) else pa.Table.from_pylist(rows, schema)
         for attempt in range(ATTEMPTS):
             try:
                 with turn(self._lock(spec), spec.name):

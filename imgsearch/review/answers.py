@@ -104,7 +104,7 @@ class Answers:
         order = queue_order(self.collection.sizes, open_, again, self.mixed).tolist()
         if status is not None:
             order = [i for i in order if (again[i] if status == "again" else statuses[i] == status)]
-        return {"n": len(order), "clusters": [self._card(i, 1) for i in order[offset : offset + limit]]}
+        return {"n": len(order), "clusters": [self.card(i, 1) for i in order[offset : offset + limit]]}
 
     def first(self) -> int | None:
         """The cluster to begin with: the first that is open or to be looked at again; else the first."""
@@ -135,10 +135,10 @@ class Answers:
         scores = collection.clusters.centroids[near] @ collection.clusters.centroids[position]
         place = self.place_in_walk[position]
         decision = self.ledger.state.clusters.get(cluster_id)
-        return self._card(position, 0) | {
+        return self.card(position, 0) | {
             "central": [self.image_card(row) for row in central],
             "borderline": [self.image_card(row) for row in borderline],
-            "neighbours": [self._card(i, STRIP) | {"score": float(s)} for i, s in zip(near, scores, strict=True)],
+            "neighbours": [self.card(i, STRIP) | {"score": float(s)} for i, s in zip(near, scores, strict=True)],
             "silhouette": float(collection.clusters.silhouette[position]),
             "decision": None if decision is None else decision_card(decision),
             "place": place + 1,
@@ -159,27 +159,38 @@ class Answers:
             texts = self.collection.dates if sort == "date" else self.collection.sites
             rows = np.array(sorted(rows.tolist(), key=lambda row: texts[row] or "~"), np.int64)
         page = [self.image_card(int(row)) for row in rows[offset : offset + limit]]
-        return {"n": len(rows), "images": page, **self._card(position, 0)}
+        return {"n": len(rows), "images": page, **self.card(position, 0)}
 
     def image_card(self, row: int) -> Json:
         """What stands under a picture."""
         collection = self.collection
         image_id, position = collection.image_id(row), int(collection.cluster_rows[row])
         own = self.ledger.state.images.get(image_id)
-        cluster_id = None if position == NO_CLUSTER else self.number(position)
-        inherited = None if cluster_id is None else self.ledger.state.label(cluster_id)
         return {
             "id": image_id,
             "name": str(collection.images["path"][row]).rpartition("/")[2],
             "site": collection.sites[row],
             "date": collection.dates[row],
-            "cluster": cluster_id,
-            "label": own.label if own is not None else inherited,
+            "cluster": None if position == NO_CLUSTER else self.number(position),
+            "label": self.label_of(row),
             "own": None if own is None else own.action,
             "n_paths": int(collection.n_paths[row]),
         }
 
-    def _card(self, position: int, n_images: int) -> Json:
+    def label_of(self, row: int) -> str | None:
+        """An image's name: what was said of it, else its cluster's."""
+        state, position = self.ledger.state, int(self.collection.cluster_rows[row])
+        own = state.images.get(self.collection.image_id(row))
+        if own is not None:
+            return own.label
+        return None if position == NO_CLUSTER else state.label(self.number(position))
+
+    def label_or_number(self, position: int) -> str:
+        """What a cluster is called."""
+        cluster_id = self.number(position)
+        return self.ledger.state.label(cluster_id) or f"#{cluster_id}"
+
+    def card(self, position: int, n_images: int) -> Json:
         """A cluster in few words, with ``n_images`` pictures."""
         state, statuses, again = self.now()
         cluster_id = self.number(position)

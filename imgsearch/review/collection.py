@@ -87,6 +87,11 @@ class Collection:
         return np.array([len(rows) for rows in self.members], np.int64)
 
     @cached_property
+    def cohesion(self) -> NDArray[np.float32]:
+        """(c,) mean cosine of each cluster's images to its centroid; 0 for none."""
+        return np.array([self.scores[rows].mean() if len(rows) else 0 for rows in self.members], np.float32)
+
+    @cached_property
     def sites(self) -> list[str | None]:
         """Where each image is from, as text."""
         return self._texts(self.site_column)

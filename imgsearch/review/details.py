@@ -9,14 +9,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from imgsearch.labels.decisions import standing
-from imgsearch.review.answers import PAGE, Answers, Json, decision_card
+from imgsearch.review.answers import PAGE, STRIP, Answers, Json, decision_card
 from imgsearch.review.collection import NO_CLUSTER, carried_columns
+from imgsearch.review.doubts import contradictions, rivals
 from imgsearch.review.finder import Found
 from imgsearch.tables import DUPLICATES, IMAGES, QUARANTINE
 
 SIMILAR = 50
 VOTERS = 5
 FACET_VALUES = 8
+CANDIDATES, DOUBTS = 1_000, 60  # images that are looked at for contradictions; pairs and images that are shown
 
 
 def image(answers: Answers, image_id: str) -> Json | None:
@@ -106,6 +108,33 @@ def history(answers: Answers, offset: int, limit: int = PAGE) -> Json:
     return {
         "n": len(decisions),
         "decisions": [decision_card(d) | {"stands": d.label_id in stands} for d in page],
+    }
+
+
+def doubts(answers: Answers) -> Json:
+    """Names that contradict each other: pairs of clusters, and images near the border of a named cluster."""
+    collection, (_, statuses, _) = answers.collection, answers.now()
+    names: dict[str, int] = {}
+    of_cluster = np.full(len(statuses), -1, np.int64)
+    for position, status in enumerate(statuses):
+        if status == "named":
+            of_cluster[position] = names.setdefault(answers.label_or_number(position), len(names))
+    labels = np.where(collection.cluster_rows == NO_CLUSTER, -1, of_cluster[collection.cluster_rows])
+    for image_id, decision in answers.ledger.state.images.items():
+        if (row := collection.row_of.get(image_id)) is not None:
+            labels[row] = -1 if decision.label is None else names.setdefault(decision.label, len(names))
+    by_doubt = np.argsort(collection.margins, kind="stable")
+    candidates = by_doubt[(labels >= 0)[by_doubt]][:CANDIDATES]
+    words = list(names)
+    return {
+        "clusters": [
+            {"score": pair.score, "pair": [answers.card(i, STRIP) for i in pair[:2]]}
+            for pair in rivals(collection.clusters.centroids, of_cluster, collection.cohesion, DOUBTS)
+        ],
+        "images": [
+            answers.image_card(c.row) | {"instead": words[c.instead], "share": c.share}
+            for c in contradictions(collection.vectors, labels, candidates)[:DOUBTS]
+        ],
     }
 
 

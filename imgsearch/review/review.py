@@ -15,6 +15,7 @@ from imgsearch.encoders.extras import require
 from imgsearch.errors import UserError
 from imgsearch.lake.delta_folder import DeltaFolder
 from imgsearch.review.answers import Answers
+from imgsearch.review.atlas import Atlas
 from imgsearch.review.collection import NO_CLUSTER, Collection, load
 from imgsearch.review.finder import Finder
 from imgsearch.review.guard import is_loopback
@@ -52,7 +53,7 @@ def build(config: ReviewConfig) -> Server:
     _say(f"{len(ledger.decisions):,} decisions", start)
     finder = Finder(collection, n_threads=max(1, (os.cpu_count() or 2) // 2))
     answers = Answers(warehouse, collection, ledger, finder)
-    return Server(answers, Pictures(warehouse, collection), config.reviewer or _login())
+    return Server(answers, Pictures(warehouse, collection), Atlas(warehouse, collection), config.reviewer or _login())
 
 
 def warm_up(finder: Finder) -> None:

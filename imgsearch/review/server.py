@@ -9,8 +9,9 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from imgsearch.errors import ImageError, UserError
-from imgsearch.review import details
+from imgsearch.review import atlas, details
 from imgsearch.review.answers import Answers
+from imgsearch.review.atlas import Atlas
 from imgsearch.review.deciding import DecisionError, decide, reviewer_name
 from imgsearch.review.finder import MAX_UPLOAD_BYTES, Box
 from imgsearch.review.guard import Guard
@@ -33,8 +34,8 @@ MAX_JSON_BYTES = 2_000_000
 class Server:
     """The routes of one warehouse. ``reviewer``: whose decisions these are, unless the page says so."""
 
-    def __init__(self, answers: Answers, pictures: Pictures, reviewer: str) -> None:
-        self.answers, self.pictures, self.reviewer = answers, pictures, reviewer
+    def __init__(self, answers: Answers, pictures: Pictures, atlas: Atlas, reviewer: str) -> None:
+        self.answers, self.pictures, self.atlas, self.reviewer = answers, pictures, atlas, reviewer
 
     def app(self, host: str = "127.0.0.1", token: str | None = None) -> Guard:
         """The ASGI application, guarded."""
@@ -45,7 +46,8 @@ class Server:
             "/": self.asset, "/assets/{name:path}": self.asset, "/api/summary": self.summary, "/api/queue": self.queue,
             "/api/cluster/{id:int}": self.cluster, "/api/cluster/{id:int}/members": self.members,
             "/api/image/{id}": self.image, "/api/refused": self.refused, "/api/history": self.history,
-            "/picture/{size}/{id}": self.picture,
+            "/api/doubts": self.doubts,
+            "/api/map": self.map, "/api/map/colours": self.map_colours, "/picture/{size}/{id}": self.picture,
         }  # fmt: skip
         posts: dict[str, Callable[..., Any]] = {
             "/api/decide": self.decide, "/api/undo": self.undo, "/api/redo": self.redo, "/api/search": self.search,
@@ -96,10 +98,23 @@ class Server:
         """What could not be used."""
         return _json(details.refused(self.answers, request.query_params.get("reason"), _offset(request)))
 
+    def doubts(self, request: Request) -> Response:
+        """Names that contradict each other."""
+        return _json(details.doubts(self.answers))
+
     def history(self, request: Request) -> Response:
         """Who decided what."""
         self.answers.ledger.refresh()
         return _json(details.history(self.answers, _offset(request)))
+
+    def map(self, request: Request) -> Response:
+        """The map's points, or that it is being made."""
+        return _json(atlas.points(self.answers, self.atlas))
+
+    def map_colours(self, request: Request) -> Response:
+        """A colour for each point of the map."""
+        by = request.query_params.get("by", "label")
+        return _json_or_missing(atlas.colours(self.answers, by), "there is no such column")
 
     def picture(self, request: Request) -> Response:
         """A JPEG of an image of the warehouse."""

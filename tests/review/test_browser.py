@@ -167,6 +167,35 @@ def test_search_by_a_file_and_a_box(context: Any, address: str, drawn: Drawn) ->
     assert [e for e in errors if "400" not in e and "ERR_" not in e] == []
 
 
+def test_a_lasso_on_the_map(context: Any, address: str, drawn: Drawn) -> None:
+    page, errors = opened(context, address)
+    page.goto(address + "#/map")
+    page.wait_for_selector(".ground canvas")
+    page.wait_for_selector(".legend div")
+    place = page.query_selector("canvas").bounding_box()
+    left, top, width, height = place["x"] + 3, place["y"] + 3, place["width"] - 6, place["height"] - 6
+    page.click("button:text-is('lasso')")
+    page.mouse.move(left, top)
+    page.mouse.down()
+    for x, y in ((1, 0), (1, 1), (0, 1), (0, 0.02)):
+        page.mouse.move(left + x * width, top + y * height, steps=3)
+    page.mouse.up()
+    page.wait_for_selector("text=30 images in the lasso")
+    page.fill(".selection input", "everything")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".legend div:has-text('everything 30')")
+    assert labels(drawn) == [("name", None, "everything")]
+    page.mouse.move(left + width / 2, top + height / 2)
+    page.mouse.wheel(0, -600)
+    page.mouse.down()
+    page.mouse.move(left + width / 2 + 40, top + height / 2, steps=3)
+    page.mouse.up()
+    assert "#/map" in page.url  # it was moved, no image was opened
+    page.select_option("select", "site")
+    page.wait_for_selector(".legend div:has-text('A')")
+    assert errors == []
+
+
 def test_hostile_names_are_text(context: Any, address: str, drawn: Drawn) -> None:
     page, errors = opened(context, address)
     type_name(page, HOSTILE, 6)

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 import pytest
 from conftest import open_page  # type: ignore[import-not-found]
+from deltalake import write_deltalake
 from PIL import Image
 from support.review import Drawn
 
@@ -16,7 +18,7 @@ from imgsearch.config import ReviewConfig
 from imgsearch.errors import UserError
 from imgsearch.lake.delta_folder import DeltaFolder
 from imgsearch.review.review import build, listen
-from imgsearch.tables import LABELS
+from imgsearch.tables import LABELS, MAP_POINTS
 
 HOSTILE = '<img src=x onerror="alert(1)">"\'&\u202e'
 
@@ -280,3 +282,62 @@ def test_a_port_in_use() -> None:
         listen("127.0.0.1", sock.getsockname()[1])
     with pytest.raises(UserError, match=r"--host no\.such\.host: "):
         listen("no.such.host", 0)
+
+
+def the_map(client: Any) -> dict[str, Any]:
+    while not (answer := client.get("/api/map").json())["ready"]:
+        assert "problem" not in answer, answer
+    return answer
+
+
+def test_the_map_is_a_table_and_stays(client: Any, drawn: Drawn) -> None:
+    first = the_map(client)
+    assert sorted(first["ids"]) == sorted(drawn.ids)
+    assert (min(first["x"]), min(first["y"])) == (0, 0)
+    folder = DeltaFolder.open(drawn.location)
+    assert len(folder.read(MAP_POINTS)) == 30
+    again = the_map(open_page(drawn.location))
+    assert (again["x"], again["y"]) == (first["x"], first["y"])
+    assert len(folder.read(MAP_POINTS)) == 30  # nothing was added
+
+
+def test_a_new_image_is_placed_on_the_old_map(client: Any, drawn: Drawn) -> None:
+    before = the_map(client)
+    rows = DeltaFolder.open(drawn.location).read(MAP_POINTS)
+    lost = rows["image_id"][0].as_py()
+    write_deltalake(f"{drawn.location}/map_points", rows.filter(pc.not_equal(rows["image_id"], lost)), mode="overwrite")
+    after = the_map(open_page(drawn.location))
+    points = dict(zip(after["ids"], zip(after["x"], after["y"], strict=True), strict=True))
+    same = dict(zip(drawn.ids, drawn.kinds, strict=True))
+    peers = np.array([points[i] for i in drawn.ids if same[i] == same[lost] and i != lost])
+    others = np.array([points[i] for i in drawn.ids if same[i] != same[lost]])
+    here = np.array(points[lost])
+    assert np.linalg.norm(peers - here, axis=1).min() < np.linalg.norm(others - here, axis=1).min()
+    assert len(before["ids"]) == len(after["ids"])
+    stored_rows = DeltaFolder.open(drawn.location).read(MAP_POINTS)
+    assert not stored_rows.filter(pc.equal(stored_rows["image_id"], lost))["is_anchor"][0].as_py()
+
+
+def test_the_maps_colours(client: Any, drawn: Drawn) -> None:
+    name(client, 9, "pump")
+    decide(client, kind="image", action="name", image_ids=drawn.ids[:2], label="rust")
+    by_label = client.get("/api/map/colours", params={"by": "label"}).json()
+    assert by_label["values"] == [{"value": "pump", "n": 9}, {"value": "rust", "n": 2}]
+    assert by_label["codes"].count(2) == 19
+    assert len(client.get("/api/map/colours", params={"by": "site"}).json()["values"]) == 2
+    assert {v["value"] for v in client.get("/api/map/colours", params={"by": "cluster"}).json()["values"]} == {
+        "pump", "#0", "#3", "#6",
+    }  # fmt: skip
+    assert client.get("/api/map/colours", params={"by": "path"}).status_code == 404
+
+
+def test_doubts_are_said_and_settled(client: Any, drawn: Drawn) -> None:
+    assert client.get("/api/doubts").json() == {"clusters": [], "images": []}
+    for cluster, label in ((9, "pump"), (6, "valve"), (3, "motor"), (0, "pipe")):
+        name(client, cluster, label)
+    wrong = drawn.ids[drawn.kinds.index(3)]
+    decide(client, kind="image", action="name", image_ids=[wrong], label="valve")
+    images = client.get("/api/doubts").json()["images"]
+    assert [(i["id"], i["label"], i["instead"]) for i in images] == [(wrong, "valve", "pump")]
+    decide(client, kind="image", action="name", image_ids=[wrong], label="pump")
+    assert client.get("/api/doubts").json()["images"] == []

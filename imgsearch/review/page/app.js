@@ -2,14 +2,16 @@
 import { html, render, useCallback, useEffect, useRef, useState } from "/assets/vendor/preact-htm.js";
 import { get, post, who } from "/assets/api.js";
 import { ClusterPage } from "/assets/cluster.js";
+import { Doubts } from "/assets/doubts.js";
 import { ImagePage } from "/assets/image.js";
 import { Clusters, History, Keys, Refused } from "/assets/lists.js";
+import { MapPage } from "/assets/map.js";
 import { count, percent } from "/assets/parts.js";
 import { Queue } from "/assets/queue.js";
 import { SearchPage } from "/assets/search.js";
 
 const POLL_MS = 2500;
-const TABS = [["queue", "Queue"], ["clusters", "Clusters"], ["search", "Search"], ["refused", "Refused"], ["history", "History"], ["keys", "?"]];
+const TABS = [["queue", "Queue"], ["clusters", "Clusters"], ["map", "Map"], ["search", "Search"], ["doubts", "Doubts"], ["refused", "Refused"], ["history", "History"], ["keys", "?"]];
 const go = (hash) => { location.hash = hash; };
 const route = () => { const [view, id] = location.hash.replace(/^#\/?/, "").split("/"); return { view: view || "queue", id }; };
 
@@ -96,7 +98,9 @@ function App() {
     cluster: () => html`<${ClusterPage} id=${number} ...${shared} />`,
     image: () => html`<${ImagePage} id=${at.id} ...${shared} />`,
     clusters: () => html`<${Clusters} ...${shared} />`,
+    map: () => html`<${MapPage} ...${shared} />`,
     search: () => html`<${SearchPage} />`,
+    doubts: () => html`<${Doubts} ...${shared} />`,
     refused: () => html`<${Refused} />`,
     history: () => html`<${History} ...${shared} />`,
     keys: () => html`<${Keys} />`,
