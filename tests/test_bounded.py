@@ -104,6 +104,7 @@ BOUNDS: dict[str, str] = {
     "retrieval/queries.py:_from_images": "one vector a query",
     "retrieval/queries.py:_project": "one vector a query",
     "retrieval/queries.py:_from_vectors": "one vector a query",
+    "retrieval/queries.py:_refuse_other_projection": "three ids",
     "retrieval/queries.py:_from_ids": "one vector a query",
     "retrieval/recall.py:Check.of": "--check-queries x --top-k keys",
     "retrieval/recall.py:Check.nprobe_for": "--check-queries x --top-k keys",

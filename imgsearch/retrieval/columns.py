@@ -62,6 +62,13 @@ class Fault(NamedTuple):
     example: str
 
 
+class Width(NamedTuple):
+    """What a vector's value should measure: ``n`` "bytes" or "numbers"."""
+
+    n: int
+    name: str
+
+
 def columns_of(dtypes: Sequence[tuple[str, str]], what: str, names: Names) -> Columns:
     """The two columns of a frame. ``dtypes``: names and types; ``what``: whose they are ("search: the gallery").
 
@@ -131,7 +138,8 @@ def faults_in(ids: pa.Array | None, vectors: pa.Array, dim: int) -> list[Fault]:
     packed = not is_list(vectors.type)
     widths = pc.binary_length(vectors) if packed else pc.list_value_length(vectors)
     is_null = _flags(vectors.is_null())
-    wide = _flags(pc.not_equal(widths, dim * 4 if packed else dim))
+    expected = Width(dim * 4, "bytes") if packed else Width(dim, "numbers")
+    wide = _flags(pc.not_equal(widths, expected.n))
     no_id = np.zeros(len(vectors), bool) if ids is None else _flags(ids.is_null())
     masks = {"no_id": no_id, "null": is_null, "width": wide}
     usable = np.flatnonzero(~is_null & ~wide)
@@ -146,7 +154,7 @@ def faults_in(ids: pa.Array | None, vectors: pa.Array, dim: int) -> list[Fault]:
     measured = np.full(len(vectors), np.nan)
     measured[usable] = norms
     return [
-        Fault(problem, int(mask.sum()), _example(problem, int(np.argmax(mask)), ids, widths, measured, packed))
+        Fault(problem, int(mask.sum()), _example(problem, int(np.argmax(mask)), ids, widths, measured, expected))
         for problem, mask in masks.items()
         if mask.any()
     ]
@@ -178,13 +186,20 @@ def refuse_duplicates(what: str, n_ids: int, example: object) -> None:
         raise UserError(f"{what}: has {n_ids:,} ids more than once (e.g. {example!r}); give each row an id of its own")
 
 
-def _example(problem: str, row: int, ids: pa.Array | None, widths: pa.Array, norms: np.ndarray, packed: bool) -> str:
+def refuse_repeated(what: str, ids: pa.Array | pa.ChunkedArray) -> None:
+    """Raises ``UserError`` where an id stands in ``ids`` twice."""
+    counts = ids.value_counts()
+    repeated = counts.filter(pc.greater(counts.field("counts"), 1))
+    refuse_duplicates(what, len(repeated), repeated[0].as_py()["values"] if len(repeated) else None)
+
+
+def _example(problem: str, row: int, ids: pa.Array | None, widths: pa.Array, norms: np.ndarray, expected: Width) -> str:
     if problem == "no_id":
         return ""
     name = "" if ids is None else f"id {ids[row].as_py()!r}"
     detail = ""
     if problem == "width":
-        detail = f"{widths[row].as_py():,} {'bytes' if packed else 'numbers'}"
+        detail = f"{widths[row].as_py():,} {expected.name}, not {expected.n:,}"
     if problem == "length":
         detail = f"length {norms[row]:.4g}"
     text = ": ".join(filter(None, [name, detail]))

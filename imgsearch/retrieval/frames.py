@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyspark.ml.functions import vector_to_array
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -26,6 +25,7 @@ from imgsearch.retrieval.columns import (
     refuse_bounds,
     refuse_duplicates,
     refuse_faults,
+    refuse_repeated,
 )
 from imgsearch.retrieval.id_keys import SHA256, IdKeys, IdRange
 from imgsearch.retrieval.join import NO_SCORE, NOBODY, search, sole_id
@@ -148,9 +148,7 @@ def read_query_rows(frame: DataFrame, gallery: Gallery, names: Names, exclude_se
     valid = vectors.drop_null()
     dim = dim_of(valid[0].as_py(), what) if len(valid) else gallery.dim
     refuse_faults(what, faults_in(ids, vectors, dim))
-    counts = ids.value_counts()
-    repeated = counts.filter(pc.greater(counts.field("counts"), 1))
-    refuse_duplicates(what, len(repeated), repeated[0].as_py()["values"] if len(repeated) else None)
+    refuse_repeated(what, ids)
     if dim != gallery.dim:
         raise UserError(
             f"{what}: vectors have {dim:,} numbers, those of the gallery {gallery.dim:,}; "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
@@ -25,8 +24,10 @@ from imgsearch.lake.store import TableStore, read_any
 from imgsearch.projections.projecting import compress
 from imgsearch.projections.projection import Projection
 from imgsearch.projections.spaces import EncoderRecord, gallery_of
+from imgsearch.retrieval.columns import faults_in, refuse_faults, refuse_repeated, vector_column_of
+from imgsearch.retrieval.frames import vector_expression
 from imgsearch.tables import IMAGES
-from imgsearch.vectors import Ids, Matrix, rows_of, unit, unpack
+from imgsearch.vectors import Ids, Matrix, unit_rows, unpack
 
 MAX_BYTES = 1_000_000_000
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -127,64 +128,40 @@ def _project(warehouse: TableStore, embedded: DataFrame, projection: Projection,
 
 
 def _from_vectors(projection: Projection, config: SearchConfig, table: DataFrame) -> QueryBatch:
-    """A table with ``vector`` (packed float32, or an array of numbers), and ``query_id`` or ``image_id``, ``path``."""
+    """A table with ``vector`` of any type that the join takes, and ``query_id`` or ``image_id``, ``path``.
+
+    A row without an id gets a number. Raises ``UserError`` for vectors that cannot be compared, and repeated ids.
+    """
+    what = f"--queries {config.queries}"
     columns = {c.lower(): c for c in table.columns}
-    kind = dict(table.dtypes)[columns["vector"]]
-    if kind != "binary" and kind not in ("array<float>", "array<double>"):
-        raise UserError(
-            f"--queries {config.queries}: column 'vector' is {kind}; give packed float32 (binary) or array<float>"
-        )
+    vector = vector_expression(*vector_column_of(table.dtypes, what, "vector"))
     if "projection_id" in columns:
-        others = [r[0] for r in table.select(columns["projection_id"]).distinct().limit(3).collect()]
-        if others and others != [projection.projection_id]:
-            other = next(o for o in others if o != projection.projection_id)
-            raise UserError(
-                f"--queries {config.queries}: has vectors of projection {other}, the gallery's are of "
-                f"{projection.projection_id}; search for the images themselves, or project them again"
-            )
+        _refuse_other_projection(what, table.select(columns["projection_id"]), projection.projection_id)
     name = columns.get("query_id", columns.get("image_id"))
     rows = table.select(
-        F.col(columns["vector"]).alias("vector"),
+        vector.alias("vector"),
         (F.col(name).cast("string") if name else F.lit(None).cast("string")).alias("id"),
         (F.col(columns["path"]) if "path" in columns else F.lit(None)).cast("string").alias("path"),
     )
-    table = rows.orderBy("id").toArrow()
-    if not table.num_rows:
-        raise UserError(f"--queries {config.queries}: has no rows; give one row a query")
-    if table.column("vector").null_count:
+    queries = rows.orderBy("id").toArrow().combine_chunks()
+    if not queries.num_rows:
+        raise UserError(f"{what}: has no rows; give one row a query")
+    given, vectors = queries.column("id"), queries.column("vector").chunk(0)
+    ids = [f"row {i + 1}" if value is None else value for i, value in enumerate(given.to_pylist())]
+    refuse_repeated(what, pa.array(ids, pa.string()))  # two could not be told apart in ``matches``
+    refuse_faults(what, faults_in(pa.array(ids, pa.string()), vectors, projection.n_components))
+    return QueryBatch(ids, queries.column("path").to_pylist(), unit_rows(vectors, projection.n_components), len(ids))
+
+
+def _refuse_other_projection(what: str, ids: DataFrame, projection_id: str) -> None:
+    """Raises ``UserError`` where query vectors are of another projection than the gallery's."""
+    others = [r[0] for r in ids.distinct().limit(3).collect()]
+    if others and others != [projection_id]:
+        other = next(o for o in others if o != projection_id)
         raise UserError(
-            f"--queries {config.queries}: {table.column('vector').null_count:,} vectors are null; leave them out"
+            f"{what}: has vectors of projection {other}, the gallery's are of {projection_id}; "
+            "search for the images themselves, or project them again"
         )
-    vectors = _matrix(table.column("vector"), projection.n_components, config.queries)
-    lost = ~np.isfinite(vectors).all(axis=1) | ~vectors.any(axis=1)
-    if lost.any():
-        raise UserError(
-            f"--queries {config.queries}: {int(lost.sum()):,} vectors are zero or not finite (first: row "
-            f"{int(np.argmax(lost)) + 1:,} by id); leave them out"
-        )
-    ids = [f"row {i + 1}" if value is None else value for i, value in enumerate(table.column("id").to_pylist())]
-    _refuse_repeats(ids, config.queries)
-    return QueryBatch(ids, table.column("path").to_pylist(), unit(vectors), len(ids))
-
-
-def _refuse_repeats(ids: list[str], where: str) -> None:
-    """Two queries of one id could not be told apart in ``matches``."""
-    repeated = [name for name, n in Counter(ids).items() if n > 1]
-    if repeated:
-        raise UserError(
-            f"--queries {where}: {len(repeated):,} ids stand in several rows (first: {repeated[0]!r}); "
-            "give each query an id of its own"
-        )
-
-
-def _matrix(column: pa.ChunkedArray, dim: int, where: str) -> Matrix:
-    try:
-        return rows_of(column, dim)
-    except ValueError as e:
-        raise UserError(
-            f"--queries {where}: {e} (the gallery has {dim} components); search for the images themselves, "
-            "or compress them with the gallery's projection"
-        ) from e
 
 
 def _from_ids(warehouse: TableStore, projection: Projection, config: SearchConfig, requested: DataFrame) -> QueryBatch:

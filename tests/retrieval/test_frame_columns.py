@@ -18,6 +18,7 @@ from imgsearch.retrieval.columns import (
     refuse_bounds,
     refuse_duplicates,
     refuse_faults,
+    refuse_repeated,
 )  # fmt: skip
 from imgsearch.retrieval.id_keys import IdKeys, IdRange
 from imgsearch.vectors import pack, rows_of, unit_rows
@@ -88,7 +89,7 @@ def test_every_fault_is_counted_and_the_first_is_named() -> None:
     assert faults_in(ids, column, 2) == [
         Fault("no_id", 1, ""),
         Fault("null", 1, "e.g. id 1"),
-        Fault("width", 2, "e.g. id 2: 1 numbers"),
+        Fault("width", 2, "e.g. id 2: 1 numbers, not 2"),
         Fault("not_finite", 3, "e.g. id 3"),
         Fault("zero", 2, "e.g. id 5"),
     ]
@@ -122,6 +123,9 @@ def test_faults_of_several_parts_are_one_line() -> None:
     with pytest.raises(UserError, match=r"has 2 ids more than once .e.g. 'a'.; give each row an id of its own"):
         refuse_duplicates("gallery", 2, "a")
     refuse_duplicates("gallery", 0, None)
+    with pytest.raises(UserError, match=r"has 1 ids more than once \(e.g. 5\)"):
+        refuse_repeated("gallery", pa.chunked_array([[5, 7], [5]]))
+    refuse_repeated("gallery", pa.array([], pa.string()))
 
 
 def test_rows_of_lists_and_packed_values() -> None:

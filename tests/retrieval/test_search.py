@@ -308,13 +308,15 @@ def test_vectors_of_another_kind_are_refused(spark, made, tmp_path):
     other = pa.table({"projection_id": ["other"], "vector": pack(np.ones((1, DIM), np.float32))})
     nothing = pa.table({"vector": pack(np.zeros((1, DIM), np.float32))})
     numbers = pa.table({"vector": pa.array([[1.0] * 3], pa.list_(pa.float32()))})
-    twice = pa.table({"query_id": ["a", "b", "a"], "vector": pack(np.eye(3, DIM, dtype=np.float32))})
+    twice = pa.table({"query_id": ["a", "a"], "vector": pa.array([[1.0] * DIM] * 2)})
+    long = pa.table({"vector": pack(np.ones((1, DIM), np.float32))})
     for name, table, message in (
-        ("twice", twice, "1 ids stand in several rows .first: 'a'.; give each query an id of its own"),
-        ("short", short, "60 bytes where each should have 64"),
+        ("short", short, r"another dimension \(e.g. id 'a': 60 bytes, not 64\)"),
         ("other", other, "vectors of projection other"),
-        ("nothing", nothing, "zero or not finite"),
-        ("numbers", numbers, r"\[3\] numbers where each should have 16"),
+        ("nothing", nothing, r"has 1 zero vectors.* \(e.g. id 'row 1'\)"),
+        ("numbers", numbers, "3 numbers, not 16"),
+        ("twice", twice, r"has 1 ids more than once \(e.g. 'a'\)"),
+        ("long", long, r"1 packed vectors that are not of unit length \(e.g. id 'row 1': length 4\)"),
     ):
         where = str(tmp_path / name)
         spark.createDataFrame(table).write.format("delta").save(where)
