@@ -18,6 +18,7 @@ from imgsearch.tables import DUPLICATES, IMAGES, QUARANTINE
 SIMILAR = 50
 VOTERS = 5
 FACET_VALUES = 8
+COPY_GROUPS = 50
 CANDIDATES, DOUBTS = 1_000, 60  # images that are looked at for contradictions; pairs and images that are shown
 
 
@@ -69,8 +70,15 @@ def _copies(answers: Answers, image_id: str) -> list[Json]:
 
 def matches(answers: Answers, found: Found) -> Json:
     """Matches with their scores, and how often each value of the carried metadata is among them."""
-    cards = [answers.image_card(row) | {"score": score} for row, score in zip(found.rows, found.scores, strict=True)]
+    cards = [_match(answers, row, score) for row, score in zip(found.rows, found.scores, strict=True)]
     return {"matches": cards, "facets": _facets(answers, found.rows)}
+
+
+def _match(answers: Answers, row: int, score: float) -> Json:
+    """An image with its score, and its values of the columns that images are told apart by."""
+    images = answers.collection.images
+    values = {column: _text(images[column][row].as_py()) for column in answers.collection.facets}
+    return answers.image_card(row) | {"score": score, "values": values}
 
 
 def _facets(answers: Answers, rows: list[int]) -> list[Json]:
@@ -82,6 +90,30 @@ def _facets(answers: Answers, rows: list[int]) -> list[Json]:
             values = [{"value": value, "n": n} for value, n in counts.most_common(FACET_VALUES)]
             facets.append({"column": column, "values": values, "more": max(0, len(counts) - FACET_VALUES)})
     return facets
+
+
+def copies(answers: Answers, offset: int, limit: int = COPY_GROUPS) -> Json:
+    """Groups of `dedup`, the largest first, each with its files, the best first: most pixels, then most bytes."""
+    columns = ["path", "image_id", "representative_id", "kind", "score", "group_size"]
+    rows = answers.warehouse.read_or_empty(DUPLICATES, columns)
+    heads = rows.filter(pc.equal(rows["kind"], "representative"))
+    heads = heads.sort_by([("group_size", "descending"), ("representative_id", "ascending")])
+    page = heads["representative_id"].slice(offset, limit).to_pylist()
+    shown = rows.filter(pc.is_in(rows["representative_id"], pa.array(page, pa.string()))).to_pylist()
+    groups: dict[str, list[Json]] = {representative_id: [] for representative_id in page}
+    for row in shown:
+        if (at := answers.collection.row_of.get(row["image_id"])) is not None:
+            groups[row["representative_id"]].append(_copy(answers, at, row))
+    for members in groups.values():
+        members.sort(key=lambda m: (-m["pixels"], -m["n_bytes"], m["path"]))
+    return {"n": len(heads), "exists": len(rows) > 0, "groups": [{"files": members} for members in groups.values()]}
+
+
+def _copy(answers: Answers, at: int, row: Json) -> Json:
+    images = answers.collection.images
+    width, height, n_bytes = (images[c][at].as_py() or 0 for c in ("width", "height", "n_bytes"))
+    about = {"path": row["path"], "kind": row["kind"], "score": row["score"], "width": width, "height": height}
+    return answers.image_card(at) | about | {"pixels": width * height, "n_bytes": n_bytes}
 
 
 def refused(answers: Answers, reason: str | None, offset: int, limit: int = PAGE) -> Json:

@@ -22,6 +22,7 @@ from imgsearch.review.guard import is_loopback
 from imgsearch.review.ledger import Ledger
 from imgsearch.review.pictures import Pictures
 from imgsearch.review.server import Server
+from imgsearch.review.watch import Watch
 
 TOKEN = "IMGSEARCH_REVIEW_TOKEN"  # noqa: S105 - the name of a variable
 LEAST_TOKEN = 16
@@ -47,13 +48,16 @@ def build(config: ReviewConfig) -> Server:
     """
     start = time.perf_counter()
     warehouse = DeltaFolder.open(config.warehouse)
+    watch = Watch(warehouse)
     collection = load(warehouse, config.encoder, config.site_column, config.date_column)
     _say(f"{len(collection.image_ids):,} images in {len(collection.clusters.ids):,} clusters", start)
     ledger = Ledger(warehouse, clusters_of(collection), collection.projection.projection_id)
     _say(f"{len(ledger.decisions):,} decisions", start)
     finder = Finder(collection, n_threads=max(1, (os.cpu_count() or 2) // 2))
     answers = Answers(warehouse, collection, ledger, finder)
-    return Server(answers, Pictures(warehouse, collection), Atlas(warehouse, collection), config.reviewer or _login())
+    return Server(
+        answers, Pictures(warehouse, collection), Atlas(warehouse, collection), watch, config.reviewer or _login()
+    )
 
 
 def warm_up(finder: Finder) -> None:

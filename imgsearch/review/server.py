@@ -16,6 +16,7 @@ from imgsearch.review.deciding import DecisionError, decide, reviewer_name
 from imgsearch.review.finder import MAX_UPLOAD_BYTES, Box
 from imgsearch.review.guard import Guard
 from imgsearch.review.pictures import SIZES, Pictures
+from imgsearch.review.watch import Watch
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -34,8 +35,8 @@ MAX_JSON_BYTES = 2_000_000
 class Server:
     """The routes of one warehouse. ``reviewer``: whose decisions these are, unless the page says so."""
 
-    def __init__(self, answers: Answers, pictures: Pictures, atlas: Atlas, reviewer: str) -> None:
-        self.answers, self.pictures, self.atlas, self.reviewer = answers, pictures, atlas, reviewer
+    def __init__(self, answers: Answers, pictures: Pictures, atlas: Atlas, watch: Watch, reviewer: str) -> None:
+        self.answers, self.pictures, self.atlas, self.watch, self.reviewer = answers, pictures, atlas, watch, reviewer
 
     def app(self, host: str = "127.0.0.1", token: str | None = None) -> Guard:
         """The ASGI application, guarded."""
@@ -46,7 +47,7 @@ class Server:
             "/": self.asset, "/assets/{name:path}": self.asset, "/api/summary": self.summary, "/api/queue": self.queue,
             "/api/cluster/{id:int}": self.cluster, "/api/cluster/{id:int}/members": self.members,
             "/api/image/{id}": self.image, "/api/refused": self.refused, "/api/history": self.history,
-            "/api/doubts": self.doubts,
+            "/api/doubts": self.doubts, "/api/copies": self.copies,
             "/api/map": self.map, "/api/map/colours": self.map_colours, "/picture/{size}/{id}": self.picture,
         }  # fmt: skip
         posts: dict[str, Callable[..., Any]] = {
@@ -71,10 +72,11 @@ class Server:
     def summary(self, request: Request) -> Response:
         """The edition and the progress; only the edition where the page has it already."""
         edition = self.answers.ledger.refresh()
+        stale = self.watch.is_stale()
         if request.query_params.get("edition") == str(edition):
-            return _json({"edition": edition})
-        first = self.answers.first()
-        return _json(self.answers.summary() | {"first": first, "reviewer": self.reviewer})
+            return _json({"edition": edition, "stale": stale})
+        about = {"first": self.answers.first(), "reviewer": self.reviewer, "stale": stale}
+        return _json(self.answers.summary() | about)
 
     def queue(self, request: Request) -> Response:
         """A page of clusters in the order of work."""
@@ -97,6 +99,10 @@ class Server:
     def refused(self, request: Request) -> Response:
         """What could not be used."""
         return _json(details.refused(self.answers, request.query_params.get("reason"), _offset(request)))
+
+    def copies(self, request: Request) -> Response:
+        """Groups of copies and near-copies."""
+        return _json(details.copies(self.answers, _offset(request)))
 
     def doubts(self, request: Request) -> Response:
         """Names that contradict each other."""

@@ -12,13 +12,13 @@ import pytest
 from conftest import open_page  # type: ignore[import-not-found]
 from deltalake import write_deltalake
 from PIL import Image
-from support.review import Drawn
+from support.review import Drawn, write
 
 from imgsearch.config import ReviewConfig
 from imgsearch.errors import UserError
 from imgsearch.lake.delta_folder import DeltaFolder
 from imgsearch.review.review import build, listen
-from imgsearch.tables import LABELS, MAP_POINTS
+from imgsearch.tables import CLUSTERS, DUPLICATES, LABELS, MAP_POINTS
 
 HOSTILE = '<img src=x onerror="alert(1)">"\'&\u202e'
 
@@ -118,7 +118,8 @@ def test_two_pages_see_each_other(client: Any, drawn: Drawn, monkeypatch: pytest
     for page in (client, other):
         assert {n["label"] for n in page.get("/api/summary").json()["names"]} == {"pump", "valve"}
     news = other.get("/api/summary", params={"edition": edition}).json()
-    assert other.get("/api/summary", params={"edition": news["edition"]}).json() == {"edition": news["edition"]}
+    same = other.get("/api/summary", params={"edition": news["edition"]}).json()
+    assert same == {"edition": news["edition"], "stale": False}
 
 
 def test_same_as_takes_the_neighbours_name(client: Any) -> None:
@@ -197,6 +198,7 @@ def test_search_by_upload_finds_the_picture_itself_first(client: Any, drawn: Dra
     kinds = dict(zip(drawn.ids, drawn.kinds, strict=True))
     assert {kinds[m["id"]] for m in found["matches"][:7]} == {1}
     assert {f["column"] for f in found["facets"]} == {"site", "visit_date"}
+    assert found["matches"][0]["values"] == {"site": "B", "visit_date": "2024-02-01"}
     similar = client.get(f"/api/image/{drawn.ids[7]}").json()["similar"]["matches"]
     assert drawn.ids[7] not in [m["id"] for m in similar]
     assert [m["score"] for m in similar] == sorted((m["score"] for m in similar), reverse=True)
@@ -329,6 +331,31 @@ def test_the_maps_colours(client: Any, drawn: Drawn) -> None:
         "pump", "#0", "#3", "#6",
     }  # fmt: skip
     assert client.get("/api/map/colours", params={"by": "path"}).status_code == 404
+
+
+def test_new_clusters_are_noticed(client: Any, drawn: Drawn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("imgsearch.review.watch.POLL_SECONDS", 0.0)
+    assert not client.get("/api/summary").json()["stale"]
+    name(client, 9, "pump")  # a decision is no such news
+    assert not client.get("/api/summary").json()["stale"]
+    write(Path(drawn.location), CLUSTERS, DeltaFolder.open(drawn.location).read(CLUSTERS).to_pylist())
+    assert client.get("/api/summary").json()["stale"]
+
+
+def test_copies_are_shown_with_the_best_first(client: Any, drawn: Drawn) -> None:
+    assert client.get("/api/copies").json() == {"n": 0, "exists": False, "groups": []}
+    a, b, c = drawn.ids[:3]
+    rows = [
+        {"path": str(path), "image_id": i, "representative_id": a, "kind": kind, "score": score, "group_size": 3}
+        for path, i, kind, score in zip(
+            drawn.paths, (a, b, c), ("representative", "near", "near"), (1.0, 0.97, 0.96), strict=False
+        )
+    ]
+    write(Path(drawn.location), DUPLICATES, rows)
+    answer = open_page(drawn.location).get("/api/copies").json()
+    assert (answer["n"], [f["id"] for f in answer["groups"][0]["files"]]) == (1, [a, b, c])
+    image = open_page(drawn.location).get(f"/api/image/{b}").json()
+    assert [copy["image_id"] for copy in image["copies"]] == [a, c]
 
 
 def test_doubts_are_said_and_settled(client: Any, drawn: Drawn) -> None:

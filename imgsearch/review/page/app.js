@@ -4,14 +4,14 @@ import { get, post, who } from "/assets/api.js";
 import { ClusterPage } from "/assets/cluster.js";
 import { Doubts } from "/assets/doubts.js";
 import { ImagePage } from "/assets/image.js";
-import { Clusters, History, Keys, Refused } from "/assets/lists.js";
+import { Clusters, Copies, History, Keys, Refused } from "/assets/lists.js";
 import { MapPage } from "/assets/map.js";
 import { count, percent } from "/assets/parts.js";
-import { Queue } from "/assets/queue.js";
+import { Queue, offer } from "/assets/queue.js";
 import { SearchPage } from "/assets/search.js";
 
 const POLL_MS = 2500;
-const TABS = [["queue", "Queue"], ["clusters", "Clusters"], ["map", "Map"], ["search", "Search"], ["doubts", "Doubts"], ["refused", "Refused"], ["history", "History"], ["keys", "?"]];
+const TABS = [["queue", "Queue"], ["clusters", "Clusters"], ["map", "Map"], ["search", "Search"], ["doubts", "Doubts"], ["copies", "Copies"], ["refused", "Refused"], ["history", "History"], ["keys", "?"]];
 const go = (hash) => { location.hash = hash; };
 const route = () => { const [view, id] = location.hash.replace(/^#\/?/, "").split("/"); return { view: view || "queue", id }; };
 
@@ -34,6 +34,7 @@ function App() {
       try {
         const news = await get("/api/summary", { edition });
         if (news.progress) setSummary(news);
+        else setSummary((before) => (before && before.stale !== news.stale ? { ...before, stale: news.stale } : before));
         setNote((before) => (before && before.lost ? null : before));
       } catch (error) { setNote({ text: error.message, error: true, lost: true, key: 1 }); }
     };
@@ -47,6 +48,7 @@ function App() {
     return () => clearTimeout(timer);
   }, [note]);
 
+  const jump = (hash) => { history.pushState(null, "", hash); setAt(route()); scrollTo(0, 0); }; // in the same render
   const act = useCallback(async (decision, { follow } = {}) => {
     try {
       const done = await post("/api/decide", decision);
@@ -55,7 +57,11 @@ function App() {
       paces.current = [...paces.current.slice(-19), Date.now() - since.current];
       since.current = Date.now();
       setNote(null);
-      if (follow) { if (done.next === null) { say("Every cluster is decided about."); go("#/clusters"); } else go(`#/queue/${done.next}`); }
+      if (follow) {
+        if (done.next === null) say("Every cluster is decided about.");
+        offer(done.cluster, done.summary.edition); // it came with the answer
+        jump(done.next === null ? "#/clusters" : `#/queue/${done.next}`);
+      }
       return done;
     } catch (error) { say(error.message, true); return null; }
   }, []);
@@ -101,11 +107,13 @@ function App() {
     map: () => html`<${MapPage} ...${shared} />`,
     search: () => html`<${SearchPage} />`,
     doubts: () => html`<${Doubts} ...${shared} />`,
+    copies: () => html`<${Copies} />`,
     refused: () => html`<${Refused} />`,
     history: () => html`<${History} ...${shared} />`,
     keys: () => html`<${Keys} />`,
   };
   return html`<${Top} summary=${summary} view=${at.view} pace=${paces.current} />
+    ${summary.stale && html`<p class="stale" role="status">The clusters were made again, or images came, since this server was started. Names are kept; start it again to see what is new.</p>`}
     ${note && html`<p class=${note.error ? "toast error" : "toast"} role="status" key=${note.key}>${note.text} <button aria-label="close" onClick=${() => setNote(null)}>✕</button></p>`}
     <main>${(views[at.view] || views.queue)()}</main>`;
 }

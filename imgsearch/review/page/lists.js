@@ -1,7 +1,7 @@
 // Lists: all clusters, what was refused, who decided what, the keys.
 import { html, useEffect, useState } from "/assets/vendor/preact-htm.js";
 import { get } from "/assets/api.js";
-import { Message, More, Picture, Status, count, plural } from "/assets/parts.js";
+import { Message, More, Picture, Status, Thumb, count, plural } from "/assets/parts.js";
 import { sentence } from "/assets/queue.js";
 
 function usePages(path, values, key, deps) {
@@ -41,6 +41,16 @@ export function Refused() {
       ${state.page.reasons.map((r) => html`<button key=${r.reason} aria-pressed=${r.reason === reason} onClick=${() => setReason(r.reason)}>${r.reason} ${count(r.n)}</button>`)}</div>
     <div class="scroll"><table class="rows"><thead><tr><th>reason</th><th>file</th><th>at</th><th>what was wrong</th></tr></thead>
       <tbody>${state.rows.map((r) => html`<tr key=${r.path + r.stage}><td>${r.reason}</td><td class="path">${r.path}</td><td>${r.stage}</td><td>${r.detail}</td></tr>`)}</tbody></table></div>
+    <${More} shown=${state.rows.length} n=${state.page.n} onMore=${more} />`;
+}
+
+export function Copies() {
+  const [state, more] = usePages("/api/copies", {}, "groups", []);
+  if (state.error) return html`<${Message} error=${state.error} />`;
+  if (!state.page) return html`<p class="loading">Loading …</p>`;
+  if (!state.page.n) return html`<${Message}>${state.page.exists ? "There are no copies." : "Copies were not looked for yet: run ./spark-submit.sh dedup, and start the page again."}<//>`;
+  return html`<h1>${plural(state.page.n, "group")} of copies</h1><p class="hint">The best of a group stands first: most pixels, then most bytes.</p>
+    ${state.rows.map(({ files }, i) => html`<div class="grid all copies" key=${i}>${files.map((f, k) => html`<${Thumb} key=${f.path} image=${f}>${" "}<b>${k === 0 ? "best" : f.kind === "near" ? "near" : "copy"}</b> ${f.width}×${f.height}<//>`)}</div>`)}
     <${More} shown=${state.rows.length} n=${state.page.n} onMore=${more} />`;
 }
 

@@ -1,35 +1,37 @@
 // The queue: one cluster large, its name, and the clusters that are most like it.
 import { html, useEffect, useState } from "/assets/vendor/preact-htm.js";
-import { get, thumb } from "/assets/api.js";
+import { get, large, thumb } from "/assets/api.js";
 import { Message, NameField, Picture, Status, Thumb, count, plural } from "/assets/parts.js";
 
-const cache = new Map(); // the next cluster, fetched ahead
+const cache = new Map(); // clusters that came with an answer or were fetched ahead: id -> edition and promise
 
-async function fetchCluster(id) {
-  const ahead = cache.get(id);
-  cache.delete(id);
-  return ahead || get(`/api/cluster/${id}`);
+export function offer(cluster, edition) {
+  if (cluster) cache.set(cluster.id, { edition, promise: Promise.resolve(cluster) });
 }
 
-function fetchAhead(id) {
-  if (cache.size > 4) cache.clear();
-  if (id == null || cache.has(id)) return;
-  const promise = get(`/api/cluster/${id}`).then((cluster) => {
-    for (const image of cluster.central.slice(0, 7)) new Image().src = thumb(image.id);
-    return cluster;
-  });
+function fetchCluster(id, edition) {
+  const known = cache.get(id);
+  if (known && known.edition === edition) return known.promise;
+  const promise = get(`/api/cluster/${id}`);
+  if (cache.size > 8) cache.clear();
+  cache.set(id, { edition, promise });
   promise.catch(() => cache.delete(id));
-  cache.set(id, promise);
+  return promise;
+}
+
+function fetchAhead(id, edition) {
+  fetchCluster(id, edition).then((cluster) => {
+    for (const image of cluster.central.slice(0, 9)) new Image().src = image === cluster.central[0] ? large(image.id) : thumb(image.id);
+  }, () => {});
 }
 
 export function Queue({ id, summary, go, act, undo, redo, edition }) {
   const [state, setState] = useState({});
-  useEffect(() => { cache.clear(); }, [edition]);
   useEffect(() => {
     if (id == null) return undefined;
     let current = true;
-    fetchCluster(id).then(
-      (value) => { if (current) { setState({ value }); fetchAhead(value.next); } },
+    fetchCluster(id, edition).then(
+      (value) => { if (current) { setState({ value }); fetchAhead(value.next, edition); } },
       (error) => current && setState({ error: error.message }),
     );
     return () => { current = false; };

@@ -64,10 +64,19 @@ function Boxed({ url, box, onBox }) {
 }
 
 export function Matches({ found }) {
+  const [by, setBy] = useState("");
+  const columns = found.matches.length ? Object.keys(found.matches[0].values) : [];
+  const groups = new Map();
+  for (const m of found.matches) { // best first, so groups come by their best
+    const key = by ? m.values[by] ?? "no value" : "";
+    if (groups.has(key)) groups.get(key).push(m); else groups.set(key, [m]);
+  }
   return html`<div class="matches">
     ${found.facets.length > 0 && html`<aside class="facets">${found.facets.map((f) => html`<details key=${f.column} open=${f.values[0].n > found.matches.length / 4}><summary>${f.column}</summary>
       ${f.values.map((v) => html`<div key=${v.value}><meter min="0" max=${found.matches.length} value=${v.n}></meter> ${v.value} <b>${v.n}</b></div>`)}
       ${f.more > 0 && html`<div class="hint">${count(f.more)} more</div>`}</details>`)}</aside>`}
-    <div class="grid all">${found.matches.map((m) => html`<${Thumb} key=${m.id} image=${m}>${m.label ? html` <b>${m.label}</b>` : ""}<//>`)}</div>
+    ${columns.length > 0 && html`<label class="hint">group by <select value=${by} onChange=${(e) => setBy(e.target.value)}><option value="">nothing</option>${columns.map((c) => html`<option key=${c} value=${c}>${c}</option>`)}</select></label>`}
+    ${[...groups].map(([key, matches]) => html`<section key=${key}>${by && html`<h2>${key} · ${count(matches.length)}</h2>`}
+      <div class="grid all">${matches.map((m) => html`<${Thumb} key=${m.id} image=${m}>${m.label ? html` <b>${m.label}</b>` : ""}<//>`)}</div></section>`)}
   </div>`;
 }
