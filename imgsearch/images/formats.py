@@ -53,7 +53,8 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 HEIF_NEEDS: Final = (
-    "HEIC files need the package pillow-heif: `uv sync --extra heif` in a checkout, else `imgsearch-spark[heif]`"
+    'HEIC files need pillow-heif; pip install "imgsearch-spark[heif]" (in a checkout: bash setup.sh extra heif), '
+    "then ingest again"
 )
 # A few bytes of a progressive JPEG can mean another pass over the whole image; small reads keep the deadline in sight.
 PROGRESSIVE_BLOCK: Final = 2048

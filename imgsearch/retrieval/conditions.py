@@ -29,7 +29,7 @@ def images_where(images: DataFrame, condition: str) -> DataFrame:
     """
     if len(condition) > MAX_CONDITION:
         raise _refusal(condition[:60] + "…", f"has {len(condition):,} characters; write at most {MAX_CONDITION:,}")
-    with _silent(QUERY_LOGS):
+    with silent():
         _check_parsed(images, condition)
         try:
             narrowed = images.where(condition)
@@ -93,8 +93,9 @@ def _each(sequence: Any) -> Iterator[Any]:
 
 
 @contextmanager
-def _silent(names: tuple[str, ...]) -> Iterator[None]:
-    loggers = [logging.getLogger(name) for name in names]
+def silent() -> Iterator[None]:
+    """pyspark prints no error of a query while the block runs: whoever catches it says it in one line."""
+    loggers = [logging.getLogger(name) for name in QUERY_LOGS]
     before = [logger.disabled for logger in loggers]
     try:
         for logger in loggers:

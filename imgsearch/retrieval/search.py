@@ -21,7 +21,7 @@ from imgsearch.lake.runs import RunSummary, Stopwatch, finish
 from imgsearch.lake.store import TableStore
 from imgsearch.projections.projection import Projection
 from imgsearch.projections.spaces import current_projection, gallery_of
-from imgsearch.retrieval.conditions import images_where, known_column
+from imgsearch.retrieval.conditions import images_where, known_column, silent
 from imgsearch.retrieval.expanding import expanded
 from imgsearch.retrieval.group_search import Grouping, n_without_group, search_groups
 from imgsearch.retrieval.join import NO_SCORE, probed_rows
@@ -190,7 +190,8 @@ def _gallery(
 
     gallery = gallery_of(warehouse, projection.projection_id, narrow)
     try:
-        size = gallery.select("image_id").count()
+        with silent():
+            size = gallery.select("image_id").count()
     except PySparkException as e:
         if config.where is None:
             raise

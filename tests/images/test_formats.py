@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -37,6 +39,13 @@ def test_what_is_not_read_is_named(kind: str) -> None:
     assert said in error.detail
     with pytest.raises(ImageError):
         read_header(content)
+
+
+def test_heic_without_its_package_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif.as_plugin", None)
+    error = refusal(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    assert error.reason == "unsupported"
+    assert "in a checkout: bash setup.sh extra heif" in error.detail
 
 
 def test_a_lossless_jpeg_is_named() -> None:

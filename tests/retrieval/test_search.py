@@ -284,6 +284,7 @@ MISTAKES = {
     "column": ({"where": "sit = 'A'"}, r"no column 'sit'; did you mean 'site'\?"),
     "syntax": ({"where": "site = "}, "--where site = :"),
     "no row": ({"where": "site = 'Z'"}, "holds for no image"),
+    "values": ({"where": "CAST(path AS INT) = 1"}, "--where CAST.*; compare columns with values of their own type"),
     "types": ({"where": "number > 'many'"}, "--where number > 'many':"),
     "top_k": ({"top_k": 241}, "--top-k 241: the gallery has 240 images"),
     "top_k of few": ({"where": "number < 5", "top_k": 6}, "the gallery has 5 images for which --where holds"),
@@ -293,13 +294,14 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_mistakes_are_one_line_and_nothing_is_written(spark, made, queries, mistake):
+def test_mistakes_are_one_line_and_nothing_is_written(spark, made, queries, mistake, capfd):
     options, message = MISTAKES[mistake]
     warehouse = TableStore.open(spark, made.location)
     before = warehouse.version(MATCHES) if warehouse.exists(MATCHES) else None
     with pytest.raises(UserError, match=message) as raised:
         search.run(spark, SearchConfig(warehouse=made.location, queries=queries[0], **options))
     assert "\n" not in str(raised.value)
+    assert capfd.readouterr().err == ""
     assert (warehouse.version(MATCHES) if warehouse.exists(MATCHES) else None) == before
 
 
