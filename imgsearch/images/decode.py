@@ -176,9 +176,9 @@ def _load(picture: _Picture, fp: DeadlineFile) -> tuple[Image.Image, tuple[float
     fp.check()
     if isinstance(im, JpegImagePlugin.JpegImageFile) and lost_tail(im, fp):
         raise ImageError(TRUNCATED, "JPEG: the data end before the picture does")
-    pixels = im if frame is None else on_its_canvas(im, frame)
-    across, down = _factor(im.width, whole[0]), _factor(im.height, whole[1])
-    return reduced_to_8bit(pixels, (across, down), inverted=inverted), (width / across, height / down)
+    factors = _factor(im.width, whole[0]), _factor(im.height, whole[1])
+    small = reduced_to_8bit(im, factors, inverted=inverted) if frame is None else on_its_canvas(im, frame, factors)
+    return small, (width / factors[0], height / factors[1])
 
 
 def _factor(side: int, target: int) -> int:

@@ -53,7 +53,7 @@ def _on_page(im: Image.Image, colour: str) -> Image.Image:
 def page_colour(im: Image.Image) -> str:
     """What a transparent image is laid over: black if on white it would be an empty page, else white."""
     alphas: set[int] = set()
-    for _, band in _bands(im, max(1, BAND // max(1, im.width))):
+    for _, band in bands(im, max(1, BAND // max(1, im.width))):
         alphas.update(np.unique(np.asarray(band.convert("RGBA"))[..., 3]).tolist())
         if np.asarray(_on_page(band, "white")).min() < EMPTY_PAGE:
             return "white"
@@ -75,7 +75,7 @@ def reduced_to_8bit(im: Image.Image, factors: tuple[int, int], *, inverted: bool
     rows = max(1, BAND // im.width // down) * down  # whole blocks, so that bands change no average
     convert = _deep_conversion(im, rows, inverted) if im.mode in DEEP_MODES else partial(to_8bit, page=page)
     out: Image.Image | None = None
-    for top, band in _bands(im, rows):
+    for top, band in bands(im, rows):
         small = convert(band).reduce(factors)
         out = out or Image.new(small.mode, (-(-im.width // across), -(-im.height // down)))
         out.paste(small, (0, top // down))
@@ -83,7 +83,7 @@ def reduced_to_8bit(im: Image.Image, factors: tuple[int, int], *, inverted: bool
     return out
 
 
-def _bands(im: Image.Image, rows: int) -> Iterator[tuple[int, Image.Image]]:
+def bands(im: Image.Image, rows: int) -> Iterator[tuple[int, Image.Image]]:
     """(first row, a copy of ``rows`` rows) from top to bottom."""
     for top in range(0, im.height, rows):
         yield top, im.crop((0, top, im.width, min(im.height, top + rows)))
@@ -91,7 +91,7 @@ def _bands(im: Image.Image, rows: int) -> Iterator[tuple[int, Image.Image]]:
 
 def _deep_conversion(im: Image.Image, rows: int, inverted: bool) -> Callable[[Image.Image], Image.Image]:
     """The window of the whole of ``im``, for its bands."""
-    scale = scaling((np.asarray(band) for _, band in _bands(im, rows)), im.width * im.height)
+    scale = scaling((np.asarray(band) for _, band in bands(im, rows)), im.width * im.height)
     return lambda band: Image.fromarray(_grey(scale(np.asarray(band)), inverted))
 
 

@@ -11,7 +11,7 @@ from imgsearch.duplicates import dedup
 from imgsearch.errors import UserError
 from imgsearch.labels import calibrate
 from imgsearch.lake.store import TableStore
-from imgsearch.tables import CALIBRATIONS, DUPLICATES, LEAKS
+from imgsearch.tables import CALIBRATIONS, DUPLICATES, IMAGES, LEAKS
 from imgsearch.vectors import unit
 
 THRESHOLD = 0.95
@@ -132,3 +132,18 @@ def test_the_threshold_is_learnt_from_labels_and_from_pairs(spark, made, tmp_pat
     pairs.write_text("path,other_path,match\n00015.jpg,nowhere.jpg,1\n")
     with pytest.raises(UserError, match=r"line 2: no ingested image is called 'nowhere\.jpg'"):
         calibrate.run(spark, CalibrateConfig(warehouse=made.location, truth=str(pairs)))
+
+
+def test_copies_need_no_vectors(spark, tmp_path):
+    """Six copies of one picture have no projection, since there is no direction to project on."""
+    warehouse = TableStore.open(spark, str(tmp_path / "w"), create=True)
+    rows = [(an_id(i // 6), f"/p/{i}.jpg", "/p") for i in range(7)]
+    warehouse.append(IMAGES, spark.createDataFrame(rows, "image_id string, path string, source string"))
+    summary = dedup.run(spark, DedupConfig(warehouse=warehouse.location))
+    assert (summary.rows_in, summary.details["copies"], summary.details["groups"]) == (7, "5", "1")
+    assert any("these are copies only; `./spark-submit.sh compress` first" in note for note in summary.notes)
+    held = warehouse.read(DUPLICATES).collect()
+    assert {row["path"] for row in held} == {f"/p/{i}.jpg" for i in range(6)}
+    assert [row["path"] for row in held if row["kind"] == "representative"] == ["/p/0.jpg"]
+    with pytest.raises(UserError, match=r"run `\./spark-submit\.sh"):
+        dedup.run(spark, DedupConfig(warehouse=warehouse.location, against=warehouse.location))

@@ -10,7 +10,7 @@ from PIL import Image
 from support.image_files import files, picture, saved, turned
 from support.odd_images import UNREAD, WHOLE, rgb, small_gif_frame, tiff
 
-from imgsearch.images import pixels
+from imgsearch.images import gif, pixels
 from imgsearch.images.decode import Header, ImageError, decode, read_header
 
 SIZE = (48, 72)
@@ -65,6 +65,16 @@ def test_around_a_gifs_frame_there_is_nothing() -> None:
     out = decode(small_gif_frame(), (20, 20))
     assert out[0, 0].tolist() == out[19, 19].tolist() == [255, 255, 255]
     assert out[5, 5].tolist() == out[14, 14].tolist() == [0, 255, 0]
+
+
+def test_a_huge_canvas_around_a_small_frame_costs_no_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = bytearray(small_gif_frame())
+    content[6:10] = (3000).to_bytes(2, "little") * 2
+    whole = decode(bytes(content), (75, 75), resample="box")
+    monkeypatch.setattr(gif, "BAND", 3000 * 30)
+    np.testing.assert_array_equal(decode(bytes(content), (75, 75), resample="box"), whole)
+    assert whole[1:].min() == 255
+    assert whole[0, 0].tolist() != [255, 255, 255]
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
