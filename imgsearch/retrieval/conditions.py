@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from typing import Any
 
 from py4j.protocol import Py4JError
 from pyspark.errors import AnalysisException, ParseException, PySparkException
+from pyspark.logger import PySparkLogger
 from pyspark.sql import DataFrame
 
 from imgsearch.errors import UserError, did_you_mean
@@ -95,7 +95,7 @@ def _each(sequence: Any) -> Iterator[Any]:
 @contextmanager
 def silent() -> Iterator[None]:
     """pyspark prints no error of a query while the block runs: whoever catches it says it in one line."""
-    loggers = [logging.getLogger(name) for name in QUERY_LOGS]
+    loggers = [PySparkLogger.getLogger(name) for name in QUERY_LOGS]  # a plain logger of that name breaks pyspark
     before = [logger.disabled for logger in loggers]
     try:
         for logger in loggers:
