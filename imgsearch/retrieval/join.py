@@ -130,26 +130,26 @@ def partial_topk(queries: Shared[Queries]) -> Callable[[Batches], Batches]:
     """Level one: all (image_id, vector[, cluster_id]) batches of a task → its best of each query, packed by blocks."""
 
     def find(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        batch = queries.value
-        dim = batch.vectors.shape[1]
-        excluded = batch.own if (batch.own != NOBODY).any() else None
-        if batch.probes is not None:
-            probing = ProbedTopK(batch.vectors, batch.top_k, batch.probes)
+        request = queries.value
+        dim = request.vectors.shape[1]
+        excluded = request.own if (request.own != NOBODY).any() else None
+        if request.probes is not None:
+            probing = ProbedTopK(request.vectors, request.top_k, request.probes)
             for batch in batches:
                 if len(batch):
                     clusters = batch.column(2).fill_null(UNCLUSTERED).to_numpy().astype(np.int64)
                     rows, keys = unit_rows(batch.column(1), dim), keys_of(batch.column(0))
-                    probing.update(rows, keys, clusters, excluded, batch.min_score)
-            yield from _packed(probing.result(), batch.block)
+                    probing.update(rows, keys, clusters, excluded, request.min_score)
+            yield from _packed(probing.result(), request.block)
             return
         running: RunningTopK | None = None
         for batch in batches:
             if len(batch):
-                running = running or RunningTopK(batch.vectors, batch.top_k)
+                running = running or RunningTopK(request.vectors, request.top_k)
                 rows, keys = unit_rows(batch.column(1), dim), keys_of(batch.column(0))
-                running.update(rows, keys, excluded, batch.min_score)
+                running.update(rows, keys, excluded, request.min_score)
         if running is not None:
-            yield from _packed(running.result(), batch.block)
+            yield from _packed(running.result(), request.block)
 
     return find
 
