@@ -7,11 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+from pyspark import Broadcast
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from imgsearch.config import SearchConfig
-from imgsearch.encoders.encoder import same_encoder
+from imgsearch.encoders.encoder import Encoder, same_encoder
 from imgsearch.encoders.udf import augment_udf, broadcast_graph, embed
 from imgsearch.errors import LAUNCHER, UserError
 from imgsearch.images.decode import DecodeLimits
@@ -19,6 +20,7 @@ from imgsearch.images.sources import first_paths, read_source
 from imgsearch.keys import order_keys
 from imgsearch.lake.csv_files import read_csv
 from imgsearch.lake.files import with_content
+from imgsearch.lake.lost_workers import was_lost
 from imgsearch.lake.quarantine import quarantine, without_direction
 from imgsearch.lake.store import TableStore, read_any
 from imgsearch.projections.projecting import compress
@@ -79,12 +81,8 @@ def _from_images(
     files = source.files if holds_content else with_content(spark, source.files, MAX_BYTES)
     files = files.select(F.coalesce("path", F.lit("a row of the table")).alias("path"), "content")
     graph = broadcast_graph(spark, encoder)
-    if config.augment is not None:
-        ways = tuple(sorted({way.strip() for way in config.augment.split(",")}))
-        files = files.withColumn("_mean", augment_udf(encoder, graph, DecodeLimits(), ways)("path", "content"))
-    embedded = embed(files, encoder, graph).drop("content").persist()
+    embedded, rows_in, bad = _embedded(files, encoder, graph, config.augment)
     try:
-        rows_in, bad = embedded.agg(F.count("*"), F.count("reason")).collect()[0]
         if bad:
             quarantine(warehouse, embedded.where(F.col("reason").isNotNull()), "search", encoder.encoder_id)
         if rows_in == bad:
@@ -102,6 +100,30 @@ def _from_images(
         unpack(table.column("vector"), projection.n_components),
         rows_in,
     )
+
+
+def _embedded(
+    files: DataFrame, encoder: Encoder, graph: Broadcast[bytes], augment: str | None
+) -> tuple[DataFrame, int, int]:
+    """The persisted rows of ``embed`` for ``files``, their number, and how many of them were refused.
+
+    ``_mean`` is the mean embedding of the variants that ``augment`` names. A file can end its worker; where Spark does
+    not try the task again, this does, with each file decoded in a process of its own.
+    """
+    for limits in (DecodeLimits(), DecodeLimits(apart=True)):
+        rows = files
+        if augment is not None:
+            ways = tuple(sorted({way.strip() for way in augment.split(",")}))
+            rows = files.withColumn("_mean", augment_udf(encoder, graph, limits, ways)("path", "content"))
+        rows = embed(rows, encoder, graph, limits).drop("content").persist()
+        try:
+            rows_in, bad = rows.agg(F.count("*"), F.count("reason")).collect()[0]
+            return rows, rows_in, bad
+        except Exception as error:
+            rows.unpersist()
+            if limits.apart or not was_lost(error):
+                raise
+    raise AssertionError("unreachable")
 
 
 def _nothing_usable(embedded: DataFrame, where: str, rows_in: int) -> UserError:

@@ -19,10 +19,12 @@ import pytest
 from PIL import Image, PngImagePlugin
 from pyspark.sql import SparkSession
 
-from imgsearch.config import IngestConfig
+from imgsearch.config import CompressConfig, EmbedConfig, IngestConfig
+from imgsearch.encoders import embed
 from imgsearch.images import ingest
 from imgsearch.lake.store import TableStore
-from imgsearch.tables import EMBEDDINGS, QUARANTINE
+from imgsearch.projections import compress
+from imgsearch.tables import EMBEDDINGS, MATCHES, QUARANTINE
 
 ROOT = Path(__file__).resolve().parents[2]
 CLUSTER = "local-cluster[2,1,1024]"
@@ -120,6 +122,28 @@ def test_pictures_that_kill_their_worker_are_rows(
         mended = outcome(start("local[2]", warehouse, tiny, crashing=False))
         assert (mended["in"], mended["out"], mended["bad"]) == (3, 3, 0)
         assert TableStore.open(spark, warehouse).read(QUARANTINE).isEmpty()
+
+
+def test_a_query_that_kills_its_worker_is_a_row(spark: SparkSession, tmp_path: Path, draw: Draw, tiny: str) -> None:
+    warehouse = ingested(spark, tmp_path, draw, 12)
+    embed.run(spark, EmbedConfig(warehouse=warehouse, encoder=tiny))
+    compress.run(spark, CompressConfig(warehouse=warehouse, n_components=4))
+    text = PngImagePlugin.PngInfo()
+    text.add_text("crash", "kill")
+    draw(tmp_path / "queries" / "good.png", 3)
+    Image.new("RGB", (20, 20)).save(tmp_path / "queries" / "bad.png", pnginfo=text)
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "support" / "crashing")])
+    searched = subprocess.run(
+        [sys.executable, str(ROOT / "jobs" / "search.py"), "--warehouse", warehouse, "--queries",
+         str(tmp_path / "queries")],
+        env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, timeout=400, check=False,
+    )  # fmt: skip
+    assert searched.returncode == 0, searched.stderr
+    assert "search: 2 in, 1 out, 1 quarantined" in searched.stdout
+    store = TableStore.open(spark, warehouse)
+    assert [row["reason"] for row in store.read(QUARANTINE).collect()] == ["killed_worker"]
+    first = store.read(MATCHES).where("rank = 1").collect()
+    assert [Path(row["query_path"]).name for row in first] == ["good.png"]
 
 
 def test_an_executor_that_is_lost_late_costs_its_tasks_only(
