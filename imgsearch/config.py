@@ -1,4 +1,4 @@
-"""What a job is told: one frozen settings object per job. How they are read stands in ``options``."""
+"""The settings of each job, one frozen object a job; ``options`` reads them."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class CompressConfig:
         "how vectors are kept: float16 is half as many bytes, int8 a quarter (default: as they are; float32 at first)",
         None,
     )
-    refit: bool = option("fit anew even if a projection for this encoder and size exists", False)
+    refit: bool = option("fit again even if a projection for this encoder and size exists", False)
     encoder: str | None = option("encoder_id or name, where the warehouse holds several (default: the latest)", None)
 
     def __post_init__(self) -> None:
@@ -97,17 +97,13 @@ class ClusterConfig:
 
     about: ClassVar[str] = "k-means on the vectors: 'clusters' (size, medoid, cohesion) and 'members'"
     warehouse: str = option(WAREHOUSE_HELP, metavar="W")
-    n_clusters: str = option(
-        "how many, or 'auto'; where there are clusters already, another number than theirs makes them anew", "auto", "N"
-    )
+    n_clusters: str = option("how many, or 'auto'; another number than the warehouse has: fit again", "auto", "N")
     engine: Literal["blocked", "mllib"] = option(
         "blocked: matrix products with broadcast centroids; mllib: Spark MLlib's own KMeans.fit", "blocked"
     )
     max_iterations: int = option("stop after this many passes", 20, "N")
     seed: int = option("seed of the sample and of the first centroids", 7)
-    refit: bool = option(
-        "make the clusters anew (numbers of those still there are kept), not only assign new images to them", False
-    )
+    refit: bool = option("fit again instead of assigning new images only; persisting clusters keep their id", False)
     encoder: str | None = option("encoder_id or name, where the warehouse holds several (default: the latest)", None)
 
     def __post_init__(self) -> None:
@@ -123,8 +119,8 @@ class LabelConfig:
     about: ClassVar[str] = "spread names given to clusters or single images to all images, with a confidence"
     warehouse: str = option(WAREHOUSE_HELP, metavar="W")
     labels: str | None = option(
-        "add the names of this CSV first: 'label' and one of 'cluster_id', 'path', 'image_id' or several (default: "
-        "only what stands in the table 'labels', as from `review`)",
+        "first add the names of this CSV: 'label' and one or more of 'cluster_id', 'path', 'image_id' (default: "
+        "use the table 'labels' only)",
         None,
         "FILE.csv",
     )
@@ -153,10 +149,10 @@ class SearchConfig:
     )  # fmt: skip
     min_score: float | None = option("only matches with this score or more", None)
     exclude_self: bool = option("a query never finds its own bytes", False)
-    nprobe: int | None = option("visit only this many clusters per query (default: all; exact)", None, "N")
-    recall: float | None = option("visit as few clusters as find this share of the true neighbours", None)
-    check_queries: int = option("with --nprobe or --recall: answer this many exactly too, to measure recall", 100, "N")
-    group_by: str | None = option("rank the values of this column of 'images', not single images", None, "COLUMN")
+    nprobe: int | None = option("probe the N nearest clusters of each query (default: all, which is exact)", None, "N")
+    recall: float | None = option("choose nprobe for this ann_recall_at_k, such as 0.95", None)
+    check_queries: int = option("queries on which --nprobe and --recall measure the recall", 100, "N")
+    group_by: str | None = option("return groups (values of this column of 'images') instead of images", None, "COLUMN")
     group_best: int = option("a group's score is the mean of its M best images (1: its best image)", 1, "M")
     expand: int = option(
         "search again with each query moved towards its M best matches (alpha query expansion)", 0, "M"
@@ -209,13 +205,15 @@ class CalibrateConfig:
         "CSV with 'path' and a label (same label: a match), or with 'path', 'other_path' and 'match' (1 or 0)",
         metavar="FILE.csv",
     )
-    label_column: str = option("the column of the truth file that says what is the same", "label", "NAME")
-    precision: float = option("the share of true matches wanted among pairs called a match", 0.95)
+    label_column: str = option("the column of the truth file with the labels", "label", "NAME")
+    target_precision: float = option("least share of true matches among the pairs called a match", 0.95)
     encoder: str | None = option("encoder_id or name, where the warehouse holds several (default: the latest)", None)
 
     def __post_init__(self) -> None:
-        if not 0 < self.precision <= 1:
-            raise UserError.option("precision", self.precision, "must be above 0 and at most 1, such as 0.95")
+        if not 0 < self.target_precision <= 1:
+            raise UserError.option(
+                "target_precision", self.target_precision, "must be above 0 and at most 1, such as 0.95"
+            )
 
 
 @dataclass(frozen=True)
@@ -247,9 +245,11 @@ class EvaluateConfig:
         "CSV with 'path' (relative to the ingested folder, or whole, or an image_id) and a label", metavar="FILE.csv"
     )
     label_column: str = option("the column of the truth file to evaluate against", "label", "NAME")
-    expand: int = option("measure `search --expand M` too: each image asks with its M best matches", 0, "M")
-    sample: int = option("images that ask, with the error printed (0: all; time grows with their number)", 10_000, "N")
-    search_id: str | None = option("the search to judge (default: the last)", None, "ID")
+    expand: int = option("measure `search --expand M` too (alpha query expansion)", 0, "M")
+    sample: int = option(
+        "images that are queries; the standard error is printed (0: all; time grows with their number)", 10_000, "N"
+    )
+    search_id: str | None = option("the search to evaluate (default: the last)", None, "ID")
     output: str | None = option("write the metrics to this file too", None, "FILE.csv")
     encoder: str | None = option("encoder_id or name, where the warehouse holds several (default: the latest)", None)
 
@@ -266,7 +266,7 @@ class ExportConfig:
 
     about: ClassVar[str] = "flat tables for BI tools (Delta and Parquet), thumbnails and an HTML report"
     warehouse: str = option(WAREHOUSE_HELP, metavar="W")
-    output: str = option("the folder to write; what an earlier export made there is replaced", metavar="DIR")
+    output: str = option("the folder to write; it replaces an earlier export there", metavar="DIR")
     map_points: int = option("images on the 2-D map", 2_000, "N")
     search_id: str | None = option("the search whose matches are exported (default: the last)", None, "ID")
     encoder: str | None = option("encoder_id or name, where the warehouse holds several (default: the latest)", None)

@@ -12,8 +12,8 @@ from imgsearch.options import option, within
 class DemoConfig:
     """Settings of ``demo``."""
 
-    about: ClassVar[str] = "draw a gallery of plant equipment and run the whole chain on it"
-    out: str = option("the folder to write; what an earlier demo made there is replaced", "demo-out", "DIR")
+    about: ClassVar[str] = "render synthetic photos of plant equipment and run the whole chain on them"
+    output: str = option("the folder to write; it replaces an earlier demo there", "demo-out", "DIR")
     images: int = option("images to draw", 2_000, "N")
     queries: int = option("held-out query images", 50, "N")
     seed: int = option("same seed, same pictures", 7)

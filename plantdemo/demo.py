@@ -36,7 +36,7 @@ NAMED_PER_KIND = 5
 def run(spark: SparkSession, config: DemoConfig) -> RunSummary:
     """Draw, run the pipeline, label, search held-out queries, evaluate, export; print quality and the report's path."""
     watch = Stopwatch()
-    out = _own_folder(config.out)
+    out = _own_folder(config.output)
     steps = Steps(("draw", *pipeline.STAGES, "label", "search", "evaluate", "export"))
     steps("draw")
     start = time.monotonic()
@@ -90,10 +90,10 @@ def name_some(gallery: DrawnGallery) -> Path:
 def _own_folder(output: str) -> Path:
     """The demo's folder, without what an earlier demo left in it. Another's folder is never touched."""
     if SCHEME.match(output):
-        raise UserError.option("out", output, "the demo draws into a local folder; give a path")
+        raise UserError.option("output", output, "the demo draws into a local folder; give a path")
     out = Path(absolute(output))
     folder = LocalFolder(out)
-    claim(folder, MARKER, "out", output, PARTS)
+    claim(folder, MARKER, "output", output, PARTS)
     for part in ("warehouse", "export"):
         folder.remove(part)
     return out

@@ -42,11 +42,11 @@ def run(spark: SparkSession, config: CalibrateConfig) -> RunSummary:
     scores, matching, n_images = (
         pair_scores(warehouse, rows, vectors, config) if has_pairs else label_scores(warehouse, rows, vectors, config)
     )
-    calibration = calibrate(scores, matching, config.precision)
+    calibration = calibrate(scores, matching, config.target_precision)
     if calibration is None:
         raise UserError(
             f"--truth {config.truth}: none of its {len(scores):,} pairs ({int(matching.sum()):,} are matches) gives "
-            f"a threshold with precision {config.precision}; give more pairs, or a lower --precision"
+            f"a threshold with precision {config.target_precision}; give more pairs, or a lower --target-precision"
         )
     write_calibration(warehouse, projection.projection_id, calibration, config)
     n = rows.count()
@@ -136,7 +136,7 @@ def write_calibration(
 ) -> None:
     """Put the threshold in the place of the one there was for this projection."""
     row = (
-        projection_id, calibration.threshold, config.precision, calibration.precision, calibration.recall,
+        projection_id, calibration.threshold, config.target_precision, calibration.precision, calibration.recall,
         calibration.n_pairs, calibration.n_matching, config.truth,
     )  # fmt: skip
     frame = frame_of(warehouse.spark, CALIBRATIONS, [row]).withColumn("created_at", F.current_timestamp())

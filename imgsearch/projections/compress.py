@@ -72,7 +72,7 @@ def _notes(projection: Projection, total: int, fit_images: int) -> tuple[str, ..
     """A projection is old when there are twice the embeddings that it was fitted on, and a fit would use more."""
     if total <= 2 * projection.n_fitted or projection.n_fitted >= fit_images:
         return ()
-    return (f"the projection was fitted on {projection.n_fitted:,} of now {total:,} embeddings; --refit fits it anew",)
+    return (f"the projection was fitted on {projection.n_fitted:,} of now {total:,} embeddings; --refit fits it again",)
 
 
 def _save(warehouse: TableStore, projection: Projection) -> None:

@@ -157,11 +157,6 @@ def read_query_rows(frame: DataFrame, gallery: Gallery, names: Names, exclude_se
     return QueryRows(ids, unit_rows(vectors, gallery.dim), own.fill_null(NOBODY).to_numpy())
 
 
-def _id_and_vector(frame: DataFrame, columns: Columns, id_name: str) -> DataFrame:
-    vector = vector_expression(columns.vector, columns.vector_type)
-    return frame.select(F.col(quoted_part(columns.id)).alias(id_name), vector.alias("vector"))
-
-
 def vector_expression(name: str, vector_type: str) -> Column:
     """A vector column as packed values or lists. MLlib's function refuses nulls, so they are left out of its way."""
     vector = F.col(quoted_part(name))

@@ -199,7 +199,7 @@ def _gallery(
         raise UserError(f"--where {config.where}: {why[:300]}; compare columns with values of their own type") from e
     where = warehouse.location
     if not size and config.where is not None:
-        raise UserError(f"--where {config.where}: holds for no image that has a vector; loosen it")
+        raise UserError(f"--where {config.where}: matches no image that has a vector; loosen it")
     if not size:
         raise UserError(
             f"the projection in {where} ({projection.projection_id}) is newer than its vectors; "

@@ -23,10 +23,10 @@ def test_only_a_demos_own_folder_is_cleared(tmp_path: Path, monkeypatch: pytest.
 
     theirs = tmp_path / "theirs"
     (theirs / "warehouse").mkdir(parents=True)
-    with pytest.raises(UserError, match="--out theirs: is not empty and no earlier run made it"):
+    with pytest.raises(UserError, match="--output theirs: is not empty and no earlier run made it"):
         _own_folder("theirs")
     (out / "warehouse").symlink_to(theirs)
-    with pytest.raises(UserError, match="--out out: warehouse in it is a link"):
+    with pytest.raises(UserError, match="--output out: warehouse in it is a link"):
         _own_folder("out")
     assert (theirs / "warehouse").is_dir()
     with pytest.raises(UserError, match="the demo draws into a local folder"):

@@ -112,7 +112,7 @@ def test_the_threshold_is_learnt_from_labels_and_from_pairs(spark, made, tmp_pat
     rows = [(f"{i:05d}.jpg", (i - 15) // 4) for i in range(15, 135)]
     labels = tmp_path / "labels.csv"
     labels.write_text("path,label\n" + "\n".join(f"{p},scene {s}" for p, s in rows))
-    calibrate.run(spark, CalibrateConfig(warehouse=made.location, truth=str(labels), precision=0.9))
+    calibrate.run(spark, CalibrateConfig(warehouse=made.location, truth=str(labels), target_precision=0.9))
     some = made.vectors[15:135]
     scene = np.arange(120) // 4
     left, right = np.triu_indices(120, 1)

@@ -26,7 +26,7 @@ def launch(*argv: object, timeout: int = 900) -> subprocess.CompletedProcess[str
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
     out = tmp_path_factory.mktemp("demo") / "out"
-    return out, launch("demo", "--images", 80, "--queries", 6, "--out", out)
+    return out, launch("demo", "--images", 80, "--queries", 6, "--output", out)
 
 
 def test_the_demo(demo: tuple[Path, subprocess.CompletedProcess[str]]) -> None:

@@ -283,7 +283,7 @@ def test_from_a_notebook(spark, made):
 MISTAKES = {
     "column": ({"where": "sit = 'A'"}, r"no column 'sit'; did you mean 'site'\?"),
     "syntax": ({"where": "site = "}, "--where site = :"),
-    "no row": ({"where": "site = 'Z'"}, "holds for no image"),
+    "no row": ({"where": "site = 'Z'"}, "matches no image"),
     "values": ({"where": "CAST(path AS INT) = 1"}, "--where CAST.*; compare columns with values of their own type"),
     "types": ({"where": "number > 'many'"}, "--where number > 'many':"),
     "top_k": ({"top_k": 241}, "--top-k 241: the gallery has 240 images"),

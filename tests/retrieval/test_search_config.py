@@ -25,7 +25,11 @@ SEARCH = ["--warehouse", "w", "--queries", "q"]
         ("search", [*SEARCH, "--output", "x.txt"], "must end in .csv or .parquet"),
         ("dedup", ["--warehouse", "w", "--threshold", "0.2"], "--threshold 0.2: must be between 0.5 and 1"),
         ("dedup", ["--warehouse", "w", "--output", "x"], "must end in .csv or .parquet"),
-        ("calibrate", ["--warehouse", "w", "--truth", "t.csv", "--precision", "95"], "--precision 95.0: must be above"),
+        (
+            "calibrate",
+            ["--warehouse", "w", "--truth", "t.csv", "--target-precision", "95"],
+            "--target-precision 95.0: must be above",
+        ),
     ],
 )
 def test_mistakes_are_told_before_spark_starts(job, argv, message, tmp_path):
