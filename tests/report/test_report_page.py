@@ -124,7 +124,9 @@ def test_any_name_gives_a_page_of_the_same_structure(names: list[str]) -> None:
     plain = Page(render(collection([f"n{i}" for i in range(len(names))], folders=folders)))
     wild = Page(render(collection(names, folders=folders)))
     wild.payload()
-    assert [tag for tag, _ in wild.tags] == [tag for tag, _ in plain.tags]
+    # a name on the map is left out where it would cover another
+    structures = [[tag for tag, attrs in page.tags if attrs.get("class") != "map-name"] for page in (wild, plain)]
+    assert structures[0] == structures[1]
 
 
 def test_nothing_is_loaded_but_thumbnails() -> None:
