@@ -1,4 +1,4 @@
-"""The tables of a warehouse: one text each, every column named once.
+"""The tables of a warehouse: name, columns with types and comments, and key, as one text each.
 
 Arrays of numbers are packed: little-endian float32 in a ``BINARY`` column (``numpy.frombuffer(value, "<f4")`` reads
 one), because a Python worker reads that 1.7 times faster than ``array<float>`` and any Delta reader can open it.

@@ -38,9 +38,9 @@ def with_preprocessing(encoder: Encoder) -> bytes:
     pixels = onnx.helper.make_tensor_value_info(INPUT, onnx.TensorProto.UINT8, [batch, prep.height, prep.width, 3])
     embedding = onnx.helper.make_tensor_value_info(OUTPUT, onnx.TensorProto.FLOAT, [batch, encoder.dim])
     others = [info for info in graph.input if info.name != image.name]
-    for infos, ours in ((graph.input, [pixels, *others]), (graph.output, [embedding])):
+    for infos, replacements in ((graph.input, [pixels, *others]), (graph.output, [embedding])):
         del infos[:]
-        infos.extend(ours)
+        infos.extend(replacements)
     del graph.value_info[:]
     try:
         return bytes(model.SerializeToString())

@@ -1,7 +1,8 @@
 """Image files opened: how large, which way up, what they may cost. No pixel is decoded here.
 
 A file goes to the one Pillow plugin that its signature names, never through ``PIL.Image.open``: no other plugin (and
-no external program such as Ghostscript) sees it, and Pillow's process-wide ``MAX_IMAGE_PIXELS`` stays untouched.
+no external program such as Ghostscript) sees it. Pillow's process-wide ``MAX_IMAGE_PIXELS`` is off
+while a file is opened, and as it was afterwards (``no_pillow_limit``).
 """
 
 from __future__ import annotations

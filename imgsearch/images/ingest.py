@@ -117,12 +117,12 @@ def _as_images(rows: DataFrame, source: str) -> DataFrame:
     """Columns of ``images``, carried metadata, ``reason``, ``detail``, ``n_rows`` and the ``_image_id`` that was."""
     if "n_rows" not in rows.columns:
         rows = rows.withColumn("n_rows", F.lit(1).cast("bigint"))
-    ours = ("image_id", "path", "format", "width", "height", "n_pages", "n_bytes", "modified_at", "etag")
+    image_columns = ("image_id", "path", "format", "width", "height", "n_pages", "n_bytes", "modified_at", "etag")
     last = ("reason", "detail", "n_rows", "_image_id")
-    carried = [quoted_part(c) for c in rows.columns if c not in (*ours, *last) and not c.startswith("_")]
+    carried = [quoted_part(c) for c in rows.columns if c not in (*image_columns, *last) and not c.startswith("_")]
     before = F.when(F.col("_reason").isNull(), F.col("_image_id"))  # of an image, not of a refusal
     now = {"source": F.lit(source), "ingested_at": F.current_timestamp(), "_image_id": before}
-    return rows.withColumns(now).select(*ours, "source", "ingested_at", *carried, *last)
+    return rows.withColumns(now).select(*image_columns, "source", "ingested_at", *carried, *last)
 
 
 def _count(rows: DataFrame, files: DataFrame, listing: Listing) -> Counts:

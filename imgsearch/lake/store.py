@@ -34,7 +34,7 @@ class TableStore:
     is_catalog: bool
     versions_read: dict[str, int] = field(default_factory=dict)
     versions_written: dict[str, int] = field(default_factory=dict)
-    _known: set[str] = field(default_factory=set)
+    _existing: set[str] = field(default_factory=set)
     _folder: str | None = None
     _staging: Staging | None = None
 
@@ -65,12 +65,12 @@ class TableStore:
 
     def exists(self, spec: TableSpec) -> bool:
         """Whether the table has been written."""
-        if spec.name in self._known:
+        if spec.name in self._existing:
             return True
         with self._about(spec):
             is_there = self._is_there(spec)
         if is_there:
-            self._known.add(spec.name)
+            self._existing.add(spec.name)
         return is_there
 
     def _is_there(self, spec: TableSpec) -> bool:
@@ -252,7 +252,7 @@ class TableStore:
         with _user_columns(spec), self._about(spec):
             self._refuse_foreign(spec)
             version = commit(self.spark, spec.name, lock, write)
-        self._known.add(spec.name)
+        self._existing.add(spec.name)
         if version is not None:
             self.versions_written[spec.name] = version
 

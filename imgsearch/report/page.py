@@ -33,8 +33,6 @@ __all__ = ["ReportData", "render", "write_report"]
 METRICS_EXPLAINED = {
     "hit_rate_at_k": "share of queries with at least one right image among the first k",
     "precision_at_k": "share of the first k that are right, averaged over queries",
-    "recall_at_k": "share of all right images that are among the first k, averaged over queries",
-    "map_at_k": "mean over queries of the average precision within the first k",
     "map": "mean over queries of the average precision of the whole ranking",
     "ann_recall_at_k": "share of the true k nearest that a cluster-pruned search found",
     "purity": "share of images whose class is the commonest of their cluster",

@@ -168,8 +168,8 @@ def _from_vectors(projection: Projection, config: SearchConfig, table: DataFrame
     queries = rows.orderBy("id").toArrow().combine_chunks()
     if not queries.num_rows:
         raise UserError(f"{what}: has no rows; give one row a query")
-    given, vectors = queries.column("id"), queries.column("vector").chunk(0)
-    ids = [f"row {i + 1}" if value is None else value for i, value in enumerate(given.to_pylist())]
+    column, vectors = queries.column("id"), queries.column("vector").chunk(0)
+    ids = [f"row {i + 1}" if value is None else value for i, value in enumerate(column.to_pylist())]
     refuse_repeated(what, pa.array(ids, pa.string()))  # two could not be told apart in ``matches``
     refuse_faults(what, faults_in(pa.array(ids, pa.string()), vectors, projection.n_components))
     return QueryBatch(ids, queries.column("path").to_pylist(), unit_rows(vectors, projection.n_components), len(ids))

@@ -62,9 +62,9 @@ def record_search(
     _forget(warehouse, config.keep_searches)
 
 
-def _forget(warehouse: TableStore, n_kept: int) -> None:
+def _forget(warehouse: TableStore, n_searches: int) -> None:
     ids = [row["search_id"] for row in _latest_first(warehouse)]
-    gone = ids[n_kept:]
+    gone = ids[n_searches:]
     if gone:
         for spec in (MATCHES, GROUP_MATCHES, SEARCHES):
             if warehouse.exists(spec):
