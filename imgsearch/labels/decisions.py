@@ -120,11 +120,13 @@ def _settle(decision: Decision, undoers: Mapping[str, Sequence[Decision]], stand
 
 def fold(decisions: Iterable[Decision]) -> State:
     """The state that the decisions lead to, in whatever order they are given."""
-    clusters: dict[int, Decision] = {}
-    images: dict[str, Decision] = {}
-    for decision in standing(decisions):
-        if decision.action == "undo":
-            continue
+    return followed(State({}, {}), (d for d in standing(decisions) if d.action != "undo"))
+
+
+def followed(state: State, decisions: Iterable[Decision]) -> State:
+    """The state after decisions, in order, that are later than all of ``state`` and no undos: a step of the fold."""
+    clusters, images = dict(state.clusters), dict(state.images)
+    for decision in decisions:
         if decision.kind != "cluster":
             images.update(dict.fromkeys(decision.image_ids, decision))
         elif decision.cluster_id is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
 
@@ -57,11 +57,12 @@ class Answers:
         state = self.ledger.state
         current = self._current
         if current is None or current[0] is not state:
-            statuses = [state.status(int(cluster_id)) for cluster_id in self.collection.clusters.ids]
+            statuses: list[Status] = ["open"] * len(self.collection.clusters.ids)
             again = np.zeros(len(statuses), bool)
             for cluster_id, decision in state.clusters.items():
                 position = self.collection.position_of.get(cluster_id)
                 if position is not None:
+                    statuses[position] = state.status(cluster_id)
                     again[position] = needs_another_look(
                         decision, int(self.collection.sizes[position]), self.digests[position],
                         self.collection.projection.projection_id,
@@ -73,17 +74,8 @@ class Answers:
         """How far the work is, and the names there are, commonest first."""
         state, statuses, again = self.now()
         sizes = self.collection.sizes
-        own = sum(
-            decision.label is not None and not self._cluster_is_named(image_id, statuses)
-            for image_id, decision in state.images.items()
-        )
-        counts: Counter[str] = Counter()
-        for position, cluster_id in enumerate(self.collection.clusters.ids):
-            label = state.label(int(cluster_id)) if statuses[position] == "named" else None
-            if label is not None:
-                counts[label] += int(sizes[position])
-        counts.update(decision.label for decision in state.images.values() if decision.label is not None)
-        done = progress(sizes, statuses, len(self.collection.image_ids), own)
+        counts = self._images_by_label(state)
+        done = progress(sizes, statuses, len(self.collection.image_ids), counts.total())
         return {
             "edition": self.ledger.edition,
             "progress": done._asdict(),
@@ -92,10 +84,25 @@ class Answers:
             "names": [{"label": label, "images": n} for label, n in counts.most_common()],
         }
 
-    def _cluster_is_named(self, image_id: str, statuses: Sequence[Status]) -> bool:
-        row = self.collection.row_of.get(image_id)
-        position = NO_CLUSTER if row is None else int(self.collection.cluster_rows[row])
-        return position != NO_CLUSTER and statuses[position] == "named"
+    def _images_by_label(self, state: State) -> Counter[str]:
+        """How many images have each name, an image's own before its cluster's."""
+        counts: Counter[str] = Counter()
+        labels: dict[int, str] = {}
+        for cluster_id in state.clusters:
+            position, label = self.collection.position_of.get(cluster_id), state.label(cluster_id)
+            if position is not None and label is not None:
+                labels[position] = label
+                counts[label] += int(self.collection.sizes[position])
+        for image_id, decision in state.images.items():
+            row = self.collection.row_of.get(image_id)
+            if row is None:
+                continue
+            inherited = labels.get(int(self.collection.cluster_rows[row]))
+            if inherited is not None:
+                counts[inherited] -= 1
+            if decision.label is not None:
+                counts[decision.label] += 1
+        return +counts
 
     def queue(self, status: str | None, offset: int, limit: int = PAGE) -> Json:
         """Clusters in the order of work, as small cards. ``status``: only these (``again`` is one too)."""
@@ -139,6 +146,7 @@ class Answers:
             "central": [self.image_card(row) for row in central],
             "borderline": [self.image_card(row) for row in borderline],
             "neighbours": [self.card(i, STRIP) | {"score": float(s)} for i, s in zip(near, scores, strict=True)],
+            "inside": [label for label, _ in self._names_inside(position).most_common()],
             "silhouette": float(collection.clusters.silhouette[position]),
             "decision": None if decision is None else decision_card(decision),
             "place": place + 1,
@@ -146,6 +154,11 @@ class Answers:
             "previous": self.number(self.walk[place - 1]),
             "next": self.number(self.walk[(place + 1) % len(self.walk)]),
         }
+
+    def _names_inside(self, position: int) -> Counter[str]:
+        """The names that images of a cluster have by themselves."""
+        own = ((self.collection.row_of.get(i), d.label) for i, d in self.ledger.state.images.items() if d.label)
+        return Counter(label for row, label in own if row is not None and self.collection.cluster_rows[row] == position)
 
     def members(self, cluster_id: int, sort: str, offset: int, limit: int = PAGE) -> Json | None:
         """Images of a cluster: ``sort`` by doubt (least margin first), likeness, date or site."""

@@ -40,6 +40,7 @@ class Clusters(NamedTuple):
     silhouette: NDArray[np.float32]
     centroids: Matrix
     medoid_ids: list[str | None]
+    codebook_id: str | None
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,8 @@ def load(
     known = pc.unique(files["image_id"])
     stored = stored.filter(pc.is_in(stored["image_id"], known)).sort_by("image_id")
     ids = stored["image_id"].combine_chunks()
-    members = warehouse.read(MEMBERS, ["image_id", "cluster_id", "score", "margin"], where)
+    members = warehouse.read(MEMBERS, ["image_id", "cluster_id", "score", "margin", "codebook_id"], where)
+    _check_fit(warehouse, members, clusters)
     at = _positions(members["image_id"], ids)
     cluster_rows = np.full(len(ids), NO_CLUSTER, np.int32)
     in_clusters = _positions(members["cluster_id"], pa.array(clusters.ids))
@@ -173,7 +175,9 @@ def _projection(warehouse: DeltaFolder, encoder: EncoderRow) -> Projection:
 
 
 def _clusters(warehouse: DeltaFolder, where: Any) -> Clusters:
-    rows = warehouse.read(CLUSTERS, ["cluster_id", "silhouette", "centroid", "medoid_id"], where).sort_by("cluster_id")
+    rows = warehouse.read(
+        CLUSTERS, ["cluster_id", "silhouette", "centroid", "medoid_id", "codebook_id"], where
+    ).sort_by("cluster_id")
     if not len(rows):
         raise UserError(
             f"{warehouse.location} has no clusters of the current projection; "
@@ -184,7 +188,18 @@ def _clusters(warehouse: DeltaFolder, where: Any) -> Clusters:
         np.nan_to_num(rows["silhouette"].to_numpy().astype(np.float32)),
         np.array(unpack(rows["centroid"])),
         rows["medoid_id"].to_pylist(),
+        rows["codebook_id"][0].as_py(),
     )
+
+
+def _check_fit(warehouse: DeltaFolder, members: pa.Table, clusters: Clusters) -> None:
+    """``members`` are written first and ``clusters`` last. Raises ``UserError`` where the two are of different fits."""
+    fits = set(pc.unique(members["codebook_id"]).to_pylist()) - {None}
+    if fits - {clusters.codebook_id}:
+        raise UserError(
+            f"the clusters in {warehouse.location} are being made, or a run that made them was stopped; wait until it "
+            f"has ended, or run `{LAUNCHER} cluster --warehouse {warehouse.location}`"
+        )
 
 
 def _matrix(column: pa.ChunkedArray, projection: Projection) -> Matrix:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from imgsearch.labels.decisions import Decision, State, anchored, fold, redo_target, undo_target
+from imgsearch.labels.decisions import Decision, State, anchored, fold, followed, redo_target, undo_target
 from imgsearch.lake.delta_folder import DeltaFolder
 from imgsearch.tables import LABELS
 
@@ -27,6 +27,8 @@ class Ledger:
         self._files: set[str] = set()
         self._decisions: dict[str, Decision] = {}
         self._polled = -POLL_SECONDS
+        self._last: tuple[datetime, str] = (datetime.min.replace(tzinfo=UTC), "")
+        self._undone: set[str] = set()
         self._state = State({}, {})
         self.edition = 0
         """A number that grows with every row that arrives."""
@@ -87,7 +89,12 @@ class Ledger:
 
     def _take_in(self, new: list[Decision]) -> None:
         if new:
-            moved = anchored(new, self._cluster_of, self._projection_id)
+            moved = sorted(anchored(new, self._cluster_of, self._projection_id), key=lambda d: d.order)
+            is_step = moved[0].order > self._last and not any(d.action == "undo" for d in moved)
             self._decisions |= {d.label_id: d for d in moved}
+            self._last = max(self._last, moved[-1].order)
             self.edition = len(self._decisions)
-            self._state = fold(self._decisions.values())
+            # An undo may be earlier than what it undoes, by another machine's clock: then a step would be wrong.
+            is_step = is_step and not any(d.label_id in self._undone for d in moved)
+            self._undone |= {d.undoes for d in moved if d.undoes is not None}
+            self._state = followed(self._state, moved) if is_step else fold(self._decisions.values())

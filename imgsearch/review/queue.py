@@ -55,13 +55,13 @@ def queue_order(
     return order[sizes[order] > 0]
 
 
-def progress(sizes: NDArray[np.int64], statuses: list[Status], n_images: int, overrides: int = 0) -> Progress:
-    """``overrides``: images that are named by themselves in clusters without a name."""
+def progress(sizes: NDArray[np.int64], statuses: list[Status], n_images: int, images_named: int) -> Progress:
+    """``sizes``: (c,) images of each cluster; ``statuses``: of each; ``images_named``: by clusters or by themselves."""
     decided = np.array([status not in ("open", "same_as") for status in statuses], bool) & (sizes > 0)
     named = np.array([status == "named" for status in statuses], bool) & (sizes > 0)
     return Progress(
         int((sizes > 0).sum()), n_images, int(decided.sum()), int(named.sum()),
-        int(sizes[decided].sum()), int(sizes[named].sum()) + overrides,
+        int(sizes[decided].sum()), images_named,
     )  # fmt: skip
 
 

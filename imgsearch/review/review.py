@@ -26,6 +26,7 @@ from imgsearch.review.watch import Watch
 
 TOKEN = "IMGSEARCH_REVIEW_TOKEN"  # noqa: S105 - the name of a variable
 LEAST_TOKEN = 16
+ANYWHERE = ("0.0.0.0", "::")  # noqa: S104 - every address of this machine; a token is demanded
 
 
 def run(config: ReviewConfig) -> None:
@@ -36,7 +37,8 @@ def run(config: ReviewConfig) -> None:
         server = build(config)
         threading.Thread(target=warm_up, args=(server.answers.finder,), daemon=True).start()
         port = sock.getsockname()[1]
-        host = f"[{config.host}]" if ":" in config.host else config.host
+        host = socket.gethostname() if config.host in ANYWHERE else config.host
+        host = f"[{host}]" if ":" in host else host
         print(f"review: http://{host}:{port}/{f'?token={token}' if token else ''}  (Ctrl-C ends it)", flush=True)
         _serve(server, sock, config.host, token)
 

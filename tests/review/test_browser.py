@@ -100,8 +100,16 @@ def test_a_session_by_keyboard(context: Any, address: str, drawn: Drawn) -> None
     page.keyboard.press("Delete")
     page.wait_for_selector(".grid.all")  # nothing is left to decide: the list of clusters
     page.reload()
+    page.wait_for_selector("header")
     assert "named 50 % of clusters = 57 % of images" in page.inner_text("header")
     assert labels(drawn)[-1] == ("junk", 0, None)
+    page.goto(f"{address}#/queue/9")
+    at(page, 9)
+    page.keyboard.press(" ")
+    page.wait_for_selector("text=Most like it")
+    page.wait_for_function("() => document.activeElement.tagName === 'INPUT'")
+    page.keyboard.press("Escape")
+    at(page, 9)
     page.keyboard.press("/")
     page.wait_for_selector("text=Where have we seen this before?")
     assert errors == []

@@ -52,7 +52,7 @@ def test_clusters_far_below_the_median_look_mixed() -> None:
 
 
 def test_progress_counts_names_and_decisions_apart() -> None:
-    done = progress(np.array([10, 5, 3, 2, 0]), ["named", "junk", "open", "same_as", "named"], 25, overrides=1)
+    done = progress(np.array([10, 5, 3, 2, 0]), ["named", "junk", "open", "same_as", "named"], 25, images_named=11)
     assert done._asdict() == {
         "n_clusters": 4, "n_images": 25, "clusters_decided": 2, "clusters_named": 1, "images_decided": 15,
         "images_named": 11,

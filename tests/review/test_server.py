@@ -18,7 +18,7 @@ from imgsearch.config import ReviewConfig
 from imgsearch.errors import UserError
 from imgsearch.lake.delta_folder import DeltaFolder
 from imgsearch.review.review import build, listen
-from imgsearch.tables import CLUSTERS, DUPLICATES, LABELS, MAP_POINTS
+from imgsearch.tables import CLUSTERS, DUPLICATES, LABELS, MAP_POINTS, MEMBERS
 
 HOSTILE = '<img src=x onerror="alert(1)">"\'&\u202e'
 
@@ -136,6 +136,10 @@ def test_a_part_is_split_off_and_an_image_dropped(client: Any, drawn: Drawn) -> 
     decide(client, kind="image", action="drop", image_ids=ids[2:3])
     labels = {i: client.get(f"/api/image/{i}").json()["label"] for i in ids[:4]}
     assert list(labels.values()) == ["rusty pump", "rusty pump", None, "pump"]
+    assert client.get("/api/cluster/9").json()["inside"] == ["rusty pump"]
+    summary = client.get("/api/summary").json()
+    assert summary["names"] == [{"label": "pump", "images": 6}, {"label": "rusty pump", "images": 2}]
+    assert summary["progress"]["images_named"] == 8  # of 9: one was dropped
     why = client.get(f"/api/image/{ids[3]}").json()["why"]
     assert (why["by"], why["decision"]["label"]) == ("cluster", "pump")
     assert {v["id"] for v in why["voters"]} == set(ids[:2])
@@ -276,6 +280,13 @@ def test_a_warehouse_without_clusters(drawn: Drawn, tmp_path: Path) -> None:
         if table.is_file():
             table.unlink()
     with pytest.raises(UserError, match=r"no table 'clusters'.*run `./spark-submit.sh cluster"):
+        build(ReviewConfig(warehouse=drawn.location))
+
+
+def test_clusters_that_are_being_made(drawn: Drawn) -> None:
+    rows = DeltaFolder.open(drawn.location).read(MEMBERS).to_pylist()
+    write(Path(drawn.location), MEMBERS, [row | {"codebook_id": "the next fit"} for row in rows])
+    with pytest.raises(UserError, match=r"are being made, or a run that made them was stopped; wait"):
         build(ReviewConfig(warehouse=drawn.location))
 
 

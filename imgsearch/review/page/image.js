@@ -17,7 +17,7 @@ export function ImagePage({ id, summary, act, edition }) {
       <h1>${image.name}</h1>
       <p class="label">${image.label ? html`<b>${image.label}</b>` : "no name"} ${image.cluster !== null && html`· <a href=${`#/queue/${image.cluster}`}>cluster #${image.cluster}</a>`}</p>
       <${Why} image=${image} />
-      <${NameField} names=${summary.names} near=${[]} focusKey=${id} label="Name of the image" placeholder="name this image alone" onConfirm=${name} />
+      <${NameField} names=${summary.names} near=${[]} focusKey=${id} label="Name of the image" placeholder="name this image alone" onConfirm=${name} onEscape=${() => history.back()} />
       ${image.cluster !== null && image.own !== "drop" && html`<button onClick=${() => act({ kind: "image", action: "drop", image_ids: [id] })}>does not belong to its cluster</button>`}
       <table class="facts">${facts.map(([key, value]) => html`<tr key=${key}><th>${key}</th><td>${value}</td></tr>`)}
         ${image.paths.map((path) => html`<tr key=${path}><th>path</th><td>${path}</td></tr>`)}</table>

@@ -68,7 +68,7 @@ export function History({ edition, undo }) {
 }
 
 const KEYS = [
-  ["letters", "type the name"], ["Enter", "confirm the name and go on; with an empty field, go on"], ["Tab", "complete the name"], ["Esc", "empty the field"],
+  ["letters", "type the name"], ["Enter", "confirm the name and go on; with an empty field, go on"], ["Tab", "complete the name"], ["Esc", "empty the field; with an empty field, back from an image"],
   ["1 – 5", "the same as that neighbour"], ["-", "mixed: several things"], ["Del", "junk: nothing worth a name"], ["+", "all images, to split some off"],
   ["← →", "previous and next cluster (Page Up, Page Down always)"], ["Space", "look at the medoid"], ["/", "search by a picture"],
   ["Ctrl Z", "undo"], ["Ctrl Y", "redo (also Ctrl Shift Z)"], ["?", "this list"],

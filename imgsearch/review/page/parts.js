@@ -61,7 +61,7 @@ export function Message({ error, children }) {
 }
 
 // A text field that completes from names: Tab takes the shown completion.
-export function NameField({ names, near, onConfirm, onKey, placeholder, focusKey, label }) {
+export function NameField({ names, near, onConfirm, onKey, onEscape, placeholder, focusKey, label }) {
   const [text, setText] = useState("");
   const field = useRef(null);
   useEffect(() => { setText(""); field.current && field.current.focus({ preventScroll: true }); }, [focusKey]);
@@ -75,7 +75,7 @@ export function NameField({ names, near, onConfirm, onKey, placeholder, focusKey
     if (event.isComposing) return;
     if (event.key === "Enter") { event.preventDefault(); onConfirm(text.trim()); }
     else if (event.key === "Tab" && !event.shiftKey && best) { event.preventDefault(); setText(best); }
-    else if (event.key === "Escape") { setText(""); event.stopPropagation(); }
+    else if (event.key === "Escape") { if (text === "" && onEscape) onEscape(); setText(""); }
     else if (onKey) onKey(event, text);
   };
   return html`<div class="name">

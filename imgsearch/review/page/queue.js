@@ -63,7 +63,7 @@ function Cluster({ cluster, summary, go, act, undo, redo }) {
     else if (text === "" && !command && !event.altKey) action = actions[event.key];
     if (action) { event.preventDefault(); action(); }
   };
-  const near = cluster.neighbours.map((n) => n.label).filter(Boolean);
+  const near = [...cluster.inside, ...cluster.neighbours.map((n) => n.label).filter(Boolean)];
   return html`<div class="queue">
     <section class="cluster" aria-label=${`Cluster ${cluster.id}`}>
       <div class="head">
