@@ -13,7 +13,7 @@ MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # ends entropy-coded data: ne
 def ends_early(content: bytes, format: str) -> bool:
     """Whether the file lacks bytes that its own structure announces; ``False`` where the format does not tell.
 
-    ``format``: as ``sniff`` names it. Never raises, whatever the bytes are.
+    Of GIF and BMP Pillow's own error says so. ``format``: as ``sniff`` names it. Never raises, whatever the bytes are.
     """
     try:
         return _ENDINGS[format](content) if format in _ENDINGS else False
@@ -60,14 +60,6 @@ def _png(content: bytes) -> bool:
             return False
         at += 12 + int.from_bytes(content[at : at + 4], "big")
     return False
-
-
-def _gif(content: bytes) -> bool:
-    return not content.rstrip(b"\0").endswith(b";")
-
-
-def _bmp(content: bytes) -> bool:
-    return struct.unpack_from("<I", content, 2)[0] > len(content)
 
 
 def _webp(content: bytes) -> bool:
@@ -117,8 +109,6 @@ _TIFF_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 
 _ENDINGS: dict[str, Callable[[bytes], bool]] = {
     "JPEG": _jpeg,
     "PNG": _png,
-    "GIF": _gif,
-    "BMP": _bmp,
     "WEBP": _webp,
     "TIFF": _tiff,
     "AVIF": _iso,
