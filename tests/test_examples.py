@@ -13,7 +13,8 @@ EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 pytestmark = pytest.mark.spark
 
 
-def test_from_a_folder_to_clusters_and_matches(tmp_path: Path) -> None:
+def test_from_a_folder_to_clusters_and_matches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # where the notebook makes its folder; nothing is left behind
     notebook = nbformat.read(EXAMPLES / "folder_to_matches.ipynb", as_version=4)
     assert not any(cell.get("outputs") for cell in notebook.cells), "commit it without outputs"
     NotebookClient(notebook, timeout=540, resources={"metadata": {"path": str(tmp_path)}}).execute()
