@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections import Counter
 
 import numpy as np
@@ -141,6 +143,17 @@ def history(answers: Answers, offset: int, limit: int = PAGE) -> Json:
         "n": len(decisions),
         "decisions": [decision_card(d) | {"stands": d.label_id in stands} for d in page],
     }
+
+
+def names_csv(answers: Answers) -> str:
+    """The names that stand, as the CSV that `label --labels` reads: ``cluster_id``, ``image_id``, ``label``."""
+    out, state = io.StringIO(), answers.ledger.state
+    writer = csv.writer(out)
+    writer.writerow(["cluster_id", "image_id", "label"])
+    named = [(cluster_id, state.label(cluster_id)) for cluster_id in sorted(state.clusters)]
+    writer.writerows([cluster_id, "", label] for cluster_id, label in named if label is not None)
+    writer.writerows(["", image_id, d.label] for image_id, d in sorted(state.images.items()) if d.label is not None)
+    return out.getvalue()
 
 
 def doubts(answers: Answers) -> Json:

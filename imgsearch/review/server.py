@@ -48,6 +48,7 @@ class Server:
             "/api/cluster/{id:int}": self.cluster, "/api/cluster/{id:int}/members": self.members,
             "/api/image/{id}": self.image, "/api/refused": self.refused, "/api/history": self.history,
             "/api/doubts": self.doubts, "/api/copies": self.copies,
+            "/labels.csv": self.names_csv,
             "/api/map": self.map, "/api/map/colours": self.map_colours, "/picture/{size}/{id}": self.picture,
         }  # fmt: skip
         posts: dict[str, Callable[..., Any]] = {
@@ -99,6 +100,13 @@ class Server:
     def refused(self, request: Request) -> Response:
         """What could not be used."""
         return _json(details.refused(self.answers, request.query_params.get("reason"), _offset(request)))
+
+    def names_csv(self, request: Request) -> Response:
+        """The names that stand, for whoever wants a file."""
+        from starlette.responses import Response
+
+        headers = {"content-disposition": 'attachment; filename="labels.csv"', "cache-control": "no-store"}
+        return Response(details.names_csv(self.answers), media_type="text/csv", headers=headers)
 
     def copies(self, request: Request) -> Response:
         """Groups of copies and near-copies."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 from pathlib import Path
 from typing import Any
@@ -342,6 +343,21 @@ def test_the_maps_colours(client: Any, drawn: Drawn) -> None:
         "pump", "#0", "#3", "#6",
     }  # fmt: skip
     assert client.get("/api/map/colours", params={"by": "path"}).status_code == 404
+
+
+def test_the_names_as_a_file(client: Any, drawn: Drawn) -> None:
+    name(client, 9, 'pump, "old"')
+    decide(client, kind="cluster", action="same_as", cluster_id=6, other_cluster_id=9)
+    decide(client, kind="cluster", action="junk", cluster_id=3)
+    decide(client, kind="image", action="name", image_ids=[drawn.ids[0]], label="rust")
+    decide(client, kind="image", action="drop", image_ids=[drawn.ids[1]])
+    answer = client.get("/labels.csv")
+    assert answer.headers["content-disposition"] == 'attachment; filename="labels.csv"'
+    assert list(csv.DictReader(io.StringIO(answer.text))) == [
+        {"cluster_id": "6", "image_id": "", "label": 'pump, "old"'},
+        {"cluster_id": "9", "image_id": "", "label": 'pump, "old"'},
+        {"cluster_id": "", "image_id": drawn.ids[0], "label": "rust"},
+    ]
 
 
 def test_new_clusters_are_noticed(client: Any, drawn: Drawn, monkeypatch: pytest.MonkeyPatch) -> None:
