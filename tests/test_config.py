@@ -24,7 +24,7 @@ from imgsearch.options import DEFAULT_FILE
 from imgsearch.options import parse as parse_options
 from imgsearch.preflight import check_paths
 
-CONFIGS = {name: job.settings() for name, job in JOBS.items() if job.config is not None}
+CONFIGS = {name: job.settings() for name, job in JOBS.items()}
 parse = partial(parse_options, sections=JOBS)
 
 SEARCH = ["--warehouse", "w", "--queries", "q"]

@@ -17,8 +17,9 @@ from imgsearch.images import ingest
 from imgsearch.images.columns import free_names
 from imgsearch.images.inspection import inspect_one
 from imgsearch.images.sources import read_source
+from imgsearch.lake.delta_folder import DeltaFolder
 from imgsearch.lake.store import TableStore
-from imgsearch.tables import CONTENTS, EMBEDDINGS, IMAGES, QUARANTINE, RUNS
+from imgsearch.tables import CONTENTS, EMBEDDINGS, IMAGES, MAP_POINTS, QUARANTINE, RUNS
 
 Draw = Callable[..., Path]
 
@@ -205,6 +206,8 @@ def test_what_is_gone_or_overwritten_leaves(spark: SparkSession, tmp_path: Path,
         [(i, "e", b"\0\0\x80?") for i in every], "image_id string, encoder_id string, embedding binary"
     )
     warehouse.append(EMBEDDINGS, frame)
+    places = [{"image_id": i, "projection_id": "p", "x": 0.0, "y": 0.0, "is_anchor": True} for i in every]
+    DeltaFolder.open(config.warehouse).append(MAP_POINTS, places)  # as the review page does it
     (folder / "0.png").unlink()  # its copy is there
     (folder / "1.png").unlink()
     draw(folder / "2.png", 20)  # another picture
@@ -226,6 +229,7 @@ def test_what_is_gone_or_overwritten_leaves(spark: SparkSession, tmp_path: Path,
     }  # fmt: skip
     embedded = {r["image_id"] for r in warehouse.read(EMBEDDINGS).collect()}
     assert embedded == set(every) - set(ids[2:5])
+    assert {r["image_id"] for r in warehouse.read(MAP_POINTS).collect()} == embedded
 
     pruned = ingest.run(spark, IngestConfig(input=str(folder), warehouse=config.warehouse, prune=True))
     assert (pruned.rows_in, pruned.rows_out, pruned.quarantined) == (7, 5, 2)
@@ -235,6 +239,7 @@ def test_what_is_gone_or_overwritten_leaves(spark: SparkSession, tmp_path: Path,
     assert {os.path.basename(p) for p in rows(warehouse, QUARANTINE)} == {"3.png", "4.png"}
     embedded = {r["image_id"] for r in warehouse.read(EMBEDDINGS).collect()}
     assert embedded == {ids[0], *ids[5:], every[-1]}
+    assert {r["image_id"] for r in warehouse.read(MAP_POINTS).collect()} == embedded
     last = ingest.run(spark, IngestConfig(input=str(folder), warehouse=config.warehouse, prune=True))
     assert "gone" not in last.details
     assert set(last.details) == {"input", "distinct", "unchanged"}
