@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
-from support.chain import SHIPPED, Place, differences, tables
+from support.chain import OTHER_USER, SHIPPED, Place, differences, tables
 from support.standalone import Standalone
 
 from imgsearch import pipeline
@@ -31,7 +31,7 @@ def test_a_pipeline_on_a_cluster_is_the_local_one(
     here = tmp_path / "here"
     shutil.copytree(base, here)
 
-    place = Place(str(base), [*SHIPPED, "--master", cluster.url, "--executor-memory", "700m"])
+    place = Place(str(base), [*SHIPPED, *OTHER_USER, "--master", cluster.url, "--executor-memory", "700m"])
     said = place.submit(
         "pipeline", "--input", pictures, "--warehouse", base / "w", "--encoder", tiny, "--n-clusters", 3
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from support.chain import SHIPPED, Gallery, Place, differences, run_chain, tables
+from support.chain import OTHER_USER, SHIPPED, Gallery, Place, differences, run_chain, tables
 from support.standalone import Standalone
 
 pytestmark = [pytest.mark.cluster, pytest.mark.spark]
@@ -26,7 +26,7 @@ def test_the_chain_on_two_workers_is_the_local_one(
     base.chmod(0o777)
     workers = sorted(cluster.folder.glob("worker-?"))
     before = [applications(worker) for worker in workers]
-    place = Place(str(base), [*SHIPPED, "--master", cluster.url, "--executor-memory", "1g"])
+    place = Place(str(base), [*SHIPPED, *OTHER_USER, "--master", cluster.url, "--executor-memory", "1g"])
     run_chain(place, gallery.encoder)
     assert differences(reference, tables(base / "w", str(base))) == []
     assert (base / "export" / "report" / "index.html").is_file()

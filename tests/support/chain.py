@@ -21,11 +21,16 @@ from imgsearch.tables import ALL_TABLES, CLUSTERS, TableSpec
 
 N_KINDS, N_VISITS = 7, 12
 #: What differs between two runs that are equal: times, ids drawn from a clock or from the last bits of sums.
-OWN_TO_A_RUN = {"run_id", "seconds", "rows_per_second", "versions_read", "versions_written", "details", "projection_id"}
+OWN_TO_A_RUN = {
+    "run_id", "seconds", "rows_per_second", "versions_read", "versions_written", "details", "projection_id",
+    "codebook_id",
+}  # fmt: skip
 #: Where a projection lies; its axes, which turn where variances are nearly equal (vectors are compared).
 OWN_TO_A_TABLE = {("projections", "path"), ("projections", "components")}
 #: The launcher's option that sends executors their Python and packages.
 SHIPPED = ["--ship"]
+#: For `file:` where driver and workers are different users: what either makes, both may write (conf/standalone/README.md).
+OTHER_USER = ["--conf", "spark.hadoop.fs.permissions.umask-mode=000"]
 ON_LOOPBACK = {"PYTHONPATH": str(ROOT), "SPARK_LOCAL_IP": "127.0.0.1"}
 SMALL = [
     "--driver-memory", "1g", "--conf", "spark.sql.shuffle.partitions=2", "--conf", "spark.imgsearch.executorWait=300",
