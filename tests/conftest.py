@@ -34,7 +34,7 @@ HEIGHTS = (
     "cluster",
 )
 
-#: Proofs by whole chains of real processes, or over all real photographs: minutes each, so a target of their own (`make test-slow`).
+#: Proofs by whole chains of real processes, or over all real photographs: minutes each (`make test-slow`).
 SLOW = {
     "test_two_writers.py", "test_stopped_runs.py", "test_lost_processes.py", "test_old_warehouse.py",
     "test_two_encoders.py", "test_wheel.py", "test_browser.py", "test_real_data.py",

@@ -29,7 +29,7 @@ OWN_TO_A_RUN = {
 OWN_TO_A_TABLE = {("projections", "path"), ("projections", "components")}
 #: The launcher's option that sends executors their Python and packages.
 SHIPPED = ["--ship"]
-#: For `file:` where driver and workers are different users: what either makes, both may write (conf/standalone/README.md).
+#: For `file:` where driver and workers are two users: both may write what either makes (conf/standalone/README.md).
 OTHER_USER = ["--conf", "spark.hadoop.fs.permissions.umask-mode=000"]
 ON_LOOPBACK = {"PYTHONPATH": str(ROOT), "SPARK_LOCAL_IP": "127.0.0.1"}
 SMALL = [
