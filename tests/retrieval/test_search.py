@@ -132,7 +132,7 @@ def test_one_query_reads_a_share_of_the_bytes(spark, made):
     book = layout.codebook(warehouse, made.projection.projection_id, "--nprobe")
     nearest = nearest_clusters(made.vectors[:1], book.centroids, book.cluster_ids, 1)
     every = {f: os.path.getsize(f.removeprefix("file:")) for f in gallery.inputFiles()}
-    few = join.visited(gallery, nearest).inputFiles()
+    few = join.probed_rows(gallery, nearest).inputFiles()
     assert len(every) == N // 40
     assert sum(every[f] for f in few) <= sum(every.values()) / 2
     members = gallery.where(f"cluster_id = {nearest[0, 0]}").count()
