@@ -197,16 +197,18 @@ def test_staged_rows_are_computed_once_and_removed(spark: SparkSession, warehous
 
 def test_what_a_dead_run_staged_is_removed_and_a_live_one_keeps_its_own(warehouse: TableStore) -> None:
     staging = Path(warehouse.location) / "_staging"
-    (staging / "dead" / "slice-1").mkdir(parents=True)
+    dead = "d" * 32
+    (staging / dead / "slice-1").mkdir(parents=True)
+    (staging / "of another program").mkdir()
     live = other(warehouse)
     live.stage(live.spark.range(3), "rows")
-    assert "dead" not in os.listdir(staging)
+    assert dead not in os.listdir(staging)
     kept = warehouse.stage(warehouse.spark.range(4), "rows")
-    assert len(os.listdir(staging)) == 2
+    assert len(os.listdir(staging)) == 3
     live.close()
     assert kept.count() == 4
     warehouse.close()
-    assert os.listdir(staging) == []
+    assert os.listdir(staging) == ["of another program"]
     assert not [name for name in os.listdir(Path(warehouse.location) / "_leases") if name.startswith("run-")]
 
 
