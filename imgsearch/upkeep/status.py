@@ -48,8 +48,9 @@ def next_step(rows: Mapping[str, int], warehouse: str, is_refit_due: bool) -> st
     >>> next_step({"images": 3}, "W", False)
     'no image was embedded: `./spark-submit.sh embed --warehouse W`'
     """
+    is_named = bool(rows.get("labels") or rows.get("image_labels"))  # older warehouses have no table `labels`
     for table, command, reason in STEPS:
-        if not rows.get(table):
+        if not rows.get(table) and not (table == "labels" and is_named):
             job, _, options = command.partition(" ")
             return f"{reason}: `{' '.join(filter(None, [LAUNCHER, job, '--warehouse', warehouse, options]))}`"
     if rows["vectors"] < rows["embeddings"]:

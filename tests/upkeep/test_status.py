@@ -14,7 +14,7 @@ from imgsearch.upkeep.status import next_step, run
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-FULL = {"images": 5, "embeddings": 5, "vectors": 5, "clusters": 2, "image_labels": 5}
+FULL = {"images": 5, "embeddings": 5, "vectors": 5, "clusters": 2, "labels": 2, "image_labels": 5}
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,13 @@ FULL = {"images": 5, "embeddings": 5, "vectors": 5, "clusters": 2, "image_labels
     [
         ({}, False, "`./spark-submit.sh ingest --warehouse W --input FOLDER`"),
         (FULL | {"embeddings": 0}, False, "embed --warehouse W`"),
-        (FULL | {"image_labels": 0}, False, "nothing was named yet: `./spark-submit.sh label --warehouse W --labels"),
+        (
+            FULL | {"labels": 0, "image_labels": 0},
+            False,
+            "nothing was named yet: `./spark-submit.sh review --warehouse W",
+        ),
+        (FULL | {"image_labels": 0}, False, "the names were not spread yet: `./spark-submit.sh label --warehouse W"),
+        (FULL | {"labels": 0}, False, "everything is up to date"),
         (FULL | {"vectors": 4}, False, "some embeddings have no vector: `./spark-submit.sh compress"),
         (FULL, True, "cluster --warehouse W --refit`"),
         (FULL, False, "everything is up to date"),
