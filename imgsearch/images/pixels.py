@@ -52,12 +52,13 @@ def _on_page(im: Image.Image, colour: str) -> Image.Image:
 
 def page_colour(im: Image.Image) -> str:
     """What a transparent image is laid over: black if on white it would be an empty page, else white."""
-    alphas: set[int] = set()
-    for _, band in bands(im, max(1, BAND // max(1, im.width))):
-        alphas.update(np.unique(np.asarray(band.convert("RGBA"))[..., 3]).tolist())
-        if np.asarray(_on_page(band, "white")).min() < EMPTY_PAGE:
+    least, most = 255, 0  # alpha
+    for _, band in bands(im, max(1, BAND // 16 // max(1, im.width))):  # small: the image may fill the memory by itself
+        low, high = np.asarray(band.convert("RGBA").getextrema())[3].tolist()
+        least, most = min(least, low), max(most, high)
+        if np.asarray(_on_page(band, "white").getextrema()).min() < EMPTY_PAGE:
             return "white"
-    return "black" if len(alphas) > 1 else "white"
+    return "black" if least < most else "white"
 
 
 def reduced_to_8bit(im: Image.Image, factors: tuple[int, int], *, inverted: bool = False) -> Image.Image:
