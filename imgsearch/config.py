@@ -82,6 +82,13 @@ class CompressConfig:
         "how vectors are kept: float16 is half as many bytes, int8 a quarter (default: as they are; float32 at first)",
         None,
     )
+    labels: str | None = option(
+        "learn from names of images: a CSV with 'label' and 'path' or 'image_id', or 'table' (names that people gave "
+        "to single images, as `label` wrote them). Helps where names are fine classes, for classes without a name "
+        "too; hurts where few broad names hide many kinds, so it is used only if cross-validation by class gains",
+        None,
+        "FILE.csv|table",
+    )
     refit: bool = option("fit again even if a projection for this encoder and size exists", False)
     encoder: str | None = option("encoder_id or name, where the warehouse holds several (default: the latest)", None)
 
@@ -89,6 +96,8 @@ class CompressConfig:
         at_least("n_components", self.n_components, 1)
         within("whitening", self.whitening, 0, 1)
         at_least("fit_images", self.fit_images, 2)
+        if self.labels == "":
+            raise UserError.option("labels", self.labels, "give FILE.csv or 'table'")
 
 
 @dataclass(frozen=True)
@@ -104,7 +113,7 @@ class ClusterConfig:
     max_iterations: int = option("stop after this many passes", 20, "N")
     seed: int = option("seed of the sample and of the first centroids", 7)
     refit: bool = option("fit again instead of assigning new images only; persisting clusters keep their id", False)
-    encoder: str | None = option("encoder_id or name, where the warehouse holds several (default: the latest)", None)
+    encoder: str | None = option("encoder_id, its name, or a projection_id (default: the latest)", None)
 
     def __post_init__(self) -> None:
         if self.n_clusters != "auto" and (not str(self.n_clusters).isdigit() or int(self.n_clusters) < 1):
@@ -125,7 +134,7 @@ class LabelConfig:
         "FILE.csv",
     )
     min_confidence: float = option("abstain below this share of the vote", 0.5)
-    encoder: str | None = option("encoder_id or name, where the warehouse holds several (default: the latest)", None)
+    encoder: str | None = option("encoder_id, its name, or a projection_id (default: the latest)", None)
 
     def __post_init__(self) -> None:
         within("min_confidence", self.min_confidence, 0, 1)
@@ -160,7 +169,7 @@ class SearchConfig:
     augment: str | None = option("embed queries in several ways and take the mean: flip, rotate", None, "flip,rotate")
     output: str | None = option("write the matches to this file too (.csv or .parquet)", None, "PATH")
     csv_guard: bool = option("in a .csv, put ' before text that a spreadsheet would run as a formula", True)
-    encoder: str | None = option("encoder_id or name, where the warehouse holds several (default: the latest)", None)
+    encoder: str | None = option("encoder_id, its name, or a projection_id (default: the latest)", None)
     search_id: str | None = option(
         "the name of this search; an earlier one of that name is replaced (default: time and settings)", None, "ID"
     )
@@ -207,7 +216,7 @@ class CalibrateConfig:
     )
     label_column: str = option("the column of the truth file with the labels", "label", "NAME")
     target_precision: float = option("least share of true matches among the pairs called a match", 0.95)
-    encoder: str | None = option("encoder_id or name, where the warehouse holds several (default: the latest)", None)
+    encoder: str | None = option("encoder_id, its name, or a projection_id (default: the latest)", None)
 
     def __post_init__(self) -> None:
         if not 0 < self.target_precision <= 1:
@@ -226,7 +235,7 @@ class DedupConfig:
     against: str | None = option("another warehouse: find what is in both, to 'leaks'", None, "OTHER_WAREHOUSE")
     output: str | None = option("write the result to this file too (.csv or .parquet)", None, "PATH")
     csv_guard: bool = option("in a .csv, put ' before text that a spreadsheet would run as a formula", True)
-    encoder: str | None = option("encoder_id or name, where the warehouse holds several (default: the latest)", None)
+    encoder: str | None = option("encoder_id, its name, or a projection_id (default: the latest)", None)
 
     def __post_init__(self) -> None:
         if not 0.5 <= self.threshold <= 1:
@@ -251,7 +260,7 @@ class EvaluateConfig:
     )
     search_id: str | None = option("the search to evaluate (default: the last)", None, "ID")
     output: str | None = option("write the metrics to this file too", None, "FILE.csv")
-    encoder: str | None = option("encoder_id or name, where the warehouse holds several (default: the latest)", None)
+    encoder: str | None = option("encoder_id, its name, or a projection_id (default: the latest)", None)
 
     def __post_init__(self) -> None:
         within("expand", self.expand, 0, 100)
@@ -269,7 +278,7 @@ class ExportConfig:
     output: str = option("the folder to write; it replaces an earlier export there", metavar="DIR")
     map_points: int = option("images on the 2-D map", 2_000, "N")
     search_id: str | None = option("the search whose matches are exported (default: the last)", None, "ID")
-    encoder: str | None = option("encoder_id or name, where the warehouse holds several (default: the latest)", None)
+    encoder: str | None = option("encoder_id, its name, or a projection_id (default: the latest)", None)
 
     def __post_init__(self) -> None:
         within("map_points", self.map_points, 10, 20_000)

@@ -14,6 +14,8 @@ from imgsearch.places import CATALOG_NAME, local_path
 LOG, EXPORT = "_delta_log", ".imgsearch-export"
 #: Options that name something to read, and whether it is one file.
 INPUTS = {"input": False, "queries": False, "labels": True, "truth": True}
+#: Words of an option that name no file.
+WORDS = {("compress", "labels"): "table"}
 #: Jobs that make their warehouse.
 MAKERS = ("ingest", "pipeline", "demo")
 
@@ -27,7 +29,7 @@ def check_paths(job: str, config: Any) -> None:
         path = local_path(value) if isinstance(value, str) else None
         if path is None:
             continue
-        if field.name in INPUTS:
+        if field.name in INPUTS and value != WORDS.get((job, field.name)):
             _check_input(field.name, value, path, INPUTS[field.name])
         elif field.name == "warehouse" and (path.exists() or not CATALOG_NAME.match(value)):
             _check_warehouse(job, value, path)

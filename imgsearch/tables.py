@@ -128,11 +128,11 @@ PROJECTIONS = TableSpec(
     n_components INT NOT NULL,
     whitening FLOAT NOT NULL COMMENT 'components are divided by their standard deviation to this power',
     mean BINARY NOT NULL COMMENT 'packed float32, dim',
-    components BINARY NOT NULL COMMENT 'packed float32, n_components x dim, row-major, orthonormal rows',
+    components BINARY NOT NULL COMMENT 'packed float32, n_components x dim, row-major; orthonormal rows in a PCA',
     scale BINARY NOT NULL COMMENT 'packed float32, n_components',
     explained_variance BINARY NOT NULL COMMENT 'packed float32, n_components: share of the total variance',
     n_fitted BIGINT NOT NULL COMMENT 'embeddings the fit saw',
-    engine STRING NOT NULL COMMENT 'gram or mllib',
+    engine STRING NOT NULL COMMENT 'gram or mllib; +wccn after it: learned from names',
     storage STRING NOT NULL COMMENT 'how its vectors are packed: float32, float16 or int8',
     path STRING COMMENT 'where the same projection stands as an MLlib PCAModel',
     created_at TIMESTAMP
@@ -388,6 +388,9 @@ LEAKS = TableSpec(
     key=("path", "other_warehouse", "other_id"),
     job="dedup",
 )
+
+#: Begin the names of the metrics that ``compress --labels`` measured; the others are ``evaluate``'s and ``search``'s.
+PROJECTION_METRICS = "projection_"
 
 METRICS = TableSpec(
     "metrics",

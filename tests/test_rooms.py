@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ORDER = (
     ("errors",), ("causes", "compiled", "places"), ("options", "tables", "terminal", "vectors", "keys", "preflight"),
     ("config", "faults"),
-    ("lake", "topk"), ("images", "projections"), ("clusters", "encoders"), ("retrieval",),
+    ("lake", "topk"), ("images",), ("projections",), ("clusters", "encoders"), ("retrieval",),
     ("duplicates", "labels", "report", "upkeep"), ("review",), ("pipeline",), ("api", "ml"),
     ("job", "machine", "shipping"),
     ("launcher",), ("__init__", "__main__"), ("jobs", "plantdemo"),
@@ -34,13 +34,13 @@ JOB_FILES = {
 WITH_SPARK = {
     "lake": "lost_workers owned quarantine session store rows commits merges shared_files staging files compaction "
     "hadoop_files remote_files batches memory mllib progress runs waiting shared",
-    "images": "ingest carried sources source_tables inspection changes",
-    "projections": "compress projecting spaces",
+    "images": "image_names ingest carried sources source_tables inspection changes",
+    "projections": "compress learning projecting spaces",
     "encoders": "embed slices udf",
     "clusters": "cluster blocks rounds store layout drift_table numbers metadata thresholds",
     "retrieval": "search queries conditions join matches recall group_search searches expanding id_keys frames",
     "duplicates": "dedup near grouping",
-    "labels": "label decided imports evaluate calibrate image_names names spreading agreement retrieval_quality",
+    "labels": "label decided imports evaluate calibrate names spreading agreement retrieval_quality",
     "report": "export star_schema thumbnail_rows match_grid",
     "upkeep": "drop status",
 }

@@ -10,8 +10,8 @@ from pyspark.sql import functions as F
 
 from imgsearch.config import CalibrateConfig
 from imgsearch.errors import UserError
+from imgsearch.images.image_names import csv_frame, resolved, some_name
 from imgsearch.labels.calibration import Calibration, calibrate, labelled_pairs
-from imgsearch.labels.image_names import csv_frame, resolved, some_name
 from imgsearch.lake.batches import Batches, sample_rows
 from imgsearch.lake.identifiers import quoted_part
 from imgsearch.lake.rows import frame_of

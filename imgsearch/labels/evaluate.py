@@ -14,8 +14,8 @@ from pyspark.sql import functions as F
 
 from imgsearch.config import EvaluateConfig
 from imgsearch.errors import UserError
+from imgsearch.images.image_names import csv_frame, resolved, some_name
 from imgsearch.labels.agreement import cluster_metrics, label_metrics, search_metrics
-from imgsearch.labels.image_names import csv_frame, resolved, some_name
 from imgsearch.labels.retrieval_quality import CUTS, Labelled, quality
 from imgsearch.lake.csv_files import write_file
 from imgsearch.lake.identifiers import quoted_part
@@ -26,7 +26,7 @@ from imgsearch.lake.store import TableStore
 from imgsearch.projections.spaces import current_projection, vectors_of
 from imgsearch.retrieval.probes import RECALL_METRIC
 from imgsearch.retrieval.searches import answers_of
-from imgsearch.tables import IMAGE_LABELS, IMAGES, MATCHES, MEMBERS, METRICS
+from imgsearch.tables import IMAGE_LABELS, IMAGES, MATCHES, MEMBERS, METRICS, PROJECTION_METRICS
 from imgsearch.terminal import render_table
 
 Metric = tuple[str, int | None, float, float | None]
@@ -57,7 +57,8 @@ def run(spark: SparkSession, config: EvaluateConfig) -> RunSummary:
     agreement = cluster_metrics(members, truth.labels) + label_metrics(labels, truth.labels)
     agreement += search_metrics(matches, truth.labels, truth.of_path, CUTS)
     metrics += [(name, k, value, None) for name, k, value in agreement]
-    others = f"metric <> '{RECALL_METRIC}'"  # that one is the last search's
+    # that one is the last search's, and those of projections are the last fit's
+    others = f"metric <> '{RECALL_METRIC}' AND NOT startswith(metric, '{PROJECTION_METRICS}')"
     warehouse.replace(METRICS, frame_of(spark, METRICS, metrics), where=others)
     _tell(metrics, config)
     n, n_labels = truth.labels.agg(F.count("*"), F.count_distinct("label")).collect()[0]

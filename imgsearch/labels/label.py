@@ -11,8 +11,8 @@ from imgsearch.clusters.codebook import Codebook
 from imgsearch.clusters.layout import codebook
 from imgsearch.config import LabelConfig
 from imgsearch.errors import LAUNCHER, UserError
+from imgsearch.images.image_names import csv_frame
 from imgsearch.labels.decided import decided_names
-from imgsearch.labels.image_names import csv_frame
 from imgsearch.labels.imports import add_names
 from imgsearch.labels.names import Names, read_names
 from imgsearch.labels.spreading import ballots, votes

@@ -8,7 +8,7 @@ from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from imgsearch.errors import UserError
-from imgsearch.labels.image_names import resolved, some_name
+from imgsearch.images.image_names import resolved, some_name
 from imgsearch.lake.store import TableStore
 from imgsearch.tables import IMAGES
 

@@ -18,9 +18,10 @@ from imgsearch.lake.mllib import jvm_heap, pca_model
 from imgsearch.lake.quarantine import quarantine, without_direction
 from imgsearch.lake.runs import RunSummary, Stopwatch, exclusive, finish
 from imgsearch.lake.store import TableStore
+from imgsearch.projections.learning import learn_projection, named_images, tell
 from imgsearch.projections.moments import Moments, merge_moments, moments_of_batches
 from imgsearch.projections.projecting import compress
-from imgsearch.projections.projection import DEFAULT_WHITENING, Projection, fit, from_mllib, overlap_at_k
+from imgsearch.projections.projection import DEFAULT_WHITENING, Projection, fit, from_mllib, is_learned, overlap_at_k
 from imgsearch.projections.spaces import EncoderRecord, encoder_record, find_projection, keep_projection
 from imgsearch.projections.storage import expand, loss, shrink
 from imgsearch.tables import EMBEDDINGS, PROJECTIONS, VECTORS
@@ -34,28 +35,42 @@ MLLIB_ROWS = 512  # that go to MLlib in one Arrow batch: 8 MB at 2048-d
 
 @exclusive("vectors")
 def run(spark: SparkSession, config: CompressConfig) -> RunSummary:
-    """Fit a projection if there is none that fits the request, and apply it to the embeddings that lack a vector."""
+    """Fit a projection if there is none that fits the request, and apply it to the embeddings that lack a vector.
+
+    With ``config.labels`` the projection is a plain one, and one that is learned from names follows it if it helps.
+    """
     watch = Stopwatch()
     warehouse = TableStore.open(spark, config.warehouse)
     encoder = encoder_record(warehouse, config.encoder)
     embeddings = warehouse.read(EMBEDDINGS).where(F.col("encoder_id") == encoder.encoder_id)
     total = embeddings.count()
-    before = find_projection(warehouse, encoder.encoder_id)
+    names = named_images(warehouse, config.labels) if config.labels is not None else None
+    before = find_projection(warehouse, encoder.encoder_id, plain=names is not None)
     projection = _reusable(before, config, encoder.dim, total)
     if projection is None:
         projection = fit_projection(embeddings, total, encoder, before, config)
     is_new = before is None or before.projection_id != projection.projection_id
     details = _loss(embeddings, total, projection) if is_new else {}
+    notes = () if is_new else _notes(projection, total, config.fit_images)
     # vectors first, then what makes them the current ones, then the old ones go: a stopped run harms nothing
     rows_in, bad = _write_vectors(warehouse, embeddings, projection, is_new)
     if is_new:
         _save(warehouse, projection)
+    if names is not None:
+        learned = learn_projection(warehouse, names, projection)
+        current = find_projection(warehouse, encoder.encoder_id)
+        projection = learned.projection or projection
+        is_new = current is None or current.projection_id != projection.projection_id
+        if learned.projection is not None:
+            rows_in, bad = _write_vectors(warehouse, embeddings, projection, is_new)
+        if is_new:
+            _save(warehouse, projection)  # the one that was decided on becomes the latest
+        details, notes = details | tell(warehouse, learned), (*notes, learned.note)
     if warehouse.exists(VECTORS):
         _remove_outdated(warehouse)
     return finish(
         warehouse, "compress", watch, rows_in=rows_in, rows_out=rows_in - bad, quarantined=bad,
-        details=details | _described(projection),
-        notes=() if is_new else _notes(projection, total, config.fit_images),
+        details=details | _described(projection), notes=notes,
     )  # fmt: skip
 
 
@@ -206,10 +221,19 @@ def _write_vectors(
 
 
 def _remove_outdated(warehouse: TableStore) -> None:
-    """Remove the vectors of earlier projections, and of fits that were stopped before they became a projection."""
-    rows = warehouse.read(PROJECTIONS).select("encoder_id", "projection_id", "created_at").collect()  # one a fit
-    latest = {row["encoder_id"]: row["projection_id"] for row in sorted(rows, key=lambda row: row["created_at"])}
-    outdated = ~F.col("projection_id").isin(*latest.values())
+    """Remove the vectors of earlier projections, and of fits that were stopped before they became a projection.
+
+    Beside a learned projection the latest plain one stays: it can be searched by its id.
+    """
+    columns = ("encoder_id", "projection_id", "engine", "created_at")
+    rows = sorted(
+        warehouse.read(PROJECTIONS).select(*columns).collect(), key=lambda row: row["created_at"]
+    )  # one a fit
+    latest = {row["encoder_id"]: row for row in rows}
+    plain = {row["encoder_id"]: row["projection_id"] for row in rows if not is_learned(row["engine"])}
+    current = [row["projection_id"] for row in latest.values()]
+    current += [plain[e] for e, row in latest.items() if is_learned(row["engine"]) and e in plain]
+    outdated = ~F.col("projection_id").isin(*current)
     if not warehouse.read(VECTORS).where(outdated).isEmpty():
         warehouse.delete(VECTORS, outdated)
 

@@ -31,6 +31,9 @@ NO_VARIANCE = 1e-7
 VANISHED = 1e-6
 """A row whose projection is this small a share of the row itself stood at the mean: it has no direction left."""
 
+LEARNED = "+wccn"
+"""Ends the ``engine`` of a projection that was learned from names."""
+
 _BLOCK = 8192
 
 
@@ -38,8 +41,9 @@ _BLOCK = 8192
 class Projection:
     """What turns embeddings of one encoder into vectors.
 
-    ``mean`` (dim,), ``components`` (n_components, dim) with orthonormal rows, ``scale`` (n_components,) and
-    ``explained_variance_ratio`` (n_components,): float32. ``engine`` names who solved it: ``gram`` or ``mllib``.
+    ``mean`` (dim,), ``components`` (n_components, dim) with orthonormal rows (of a PCA), ``scale`` (n_components,) and
+    ``explained_variance_ratio`` (n_components,): float32. ``engine`` names who solved it: ``gram`` or ``mllib``, with
+    ``LEARNED`` after it where a map that was learned from names is part of ``components``.
     ``storage`` is the precision its vectors are kept in; another precision is another projection.
     """
 
@@ -69,6 +73,11 @@ class Projection:
     def n_components(self) -> int:
         """Width of a vector."""
         return int(self.components.shape[0])
+
+    @property
+    def is_learned(self) -> bool:
+        """Whether people's names are part of it."""
+        return is_learned(self.engine)
 
     @cached_property
     def projection_id(self) -> str:
@@ -100,6 +109,11 @@ class Projection:
             length = np.linalg.norm(block, axis=1)
             has_direction = np.linalg.norm(projected, axis=1) > VANISHED * length
             return unit(np.where((has_direction & (length > 0))[:, None], projected * self.scale, np.float32(0)))
+
+
+def is_learned(engine: str) -> bool:
+    """Whether people's names are part of a projection of this ``engine``."""
+    return engine.endswith(LEARNED)
 
 
 def projection_of(row: Mapping[str, Any]) -> Projection:

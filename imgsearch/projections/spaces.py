@@ -14,7 +14,7 @@ from imgsearch.errors import LAUNCHER, UserError
 from imgsearch.lake.batches import Batches
 from imgsearch.lake.rows import frame_of
 from imgsearch.lake.store import TableStore
-from imgsearch.projections.projection import Projection, projection_of
+from imgsearch.projections.projection import LEARNED, Projection, projection_of
 from imgsearch.projections.storage import Precision, expand
 from imgsearch.tables import ENCODERS, PROJECTIONS, VECTORS
 from imgsearch.vectors import Matrix, pack, unpack_bytes
@@ -50,16 +50,15 @@ def encoder_record(warehouse: TableStore, name: str | None) -> EncoderRecord:
     )
 
 
-def find_projection(warehouse: TableStore, encoder_id: str) -> Projection | None:
-    """The latest projection fitted on this encoder's embeddings."""
-    if not warehouse.exists(PROJECTIONS):
-        return None
-    frame = warehouse.read(PROJECTIONS).where(F.col("encoder_id") == encoder_id)
-    row = frame.orderBy(F.col("created_at").desc()).first()
-    if row is None:
-        return None
+def find_projection(warehouse: TableStore, encoder_id: str, *, plain: bool = False) -> Projection | None:
+    """The latest projection fitted on this encoder's embeddings; ``plain``: the latest that no names are part of."""
+    frame = warehouse.read_or_empty(PROJECTIONS).where(F.col("encoder_id") == encoder_id)
+    return _latest(frame.where(~F.endswith("engine", F.lit(LEARNED))) if plain else frame)
 
-    return projection_of(row.asDict())
+
+def _latest(projections: DataFrame) -> Projection | None:
+    row = projections.orderBy(F.col("created_at").desc()).first()
+    return None if row is None else projection_of(row.asDict())
 
 
 def projections_of(warehouse: TableStore, encoder_id: str) -> list[str]:
@@ -69,7 +68,13 @@ def projections_of(warehouse: TableStore, encoder_id: str) -> list[str]:
 
 
 def current_projection(warehouse: TableStore, name: str | None) -> tuple[EncoderRecord, Projection]:
-    """The encoder and the projection to compare in. Raises ``UserError`` where ``compress`` has not run for it."""
+    """The encoder and the projection to compare in: the latest one of an encoder (id or name), or by its own id.
+
+    Raises ``UserError`` where ``compress`` has not run for it, or has removed the vectors of that projection.
+    """
+    own = _projection_by_id(warehouse, name)
+    if own is not None:
+        return encoder_record(warehouse, own.encoder_id), own
     encoder = encoder_record(warehouse, name)
     projection = find_projection(warehouse, encoder.encoder_id)
     if projection is None:
@@ -78,6 +83,15 @@ def current_projection(warehouse: TableStore, name: str | None) -> tuple[Encoder
             f"run `{LAUNCHER} compress --warehouse {warehouse.location}` first"
         )
     return encoder, projection
+
+
+def _projection_by_id(warehouse: TableStore, name: str | None) -> Projection | None:
+    if name is None:
+        return None
+    projection = _latest(warehouse.read_or_empty(PROJECTIONS).where(F.col("projection_id") == name))
+    if projection is not None and warehouse.read(VECTORS).where(F.col("projection_id") == name).isEmpty():
+        raise UserError(f"--encoder {name}: a later projection took its place; leave --encoder out to use the latest")
+    return projection
 
 
 def vectors_of(warehouse: TableStore, projection_id: str) -> DataFrame:

@@ -10,9 +10,9 @@ from support.warehouses import an_id, clustered, make
 
 from imgsearch.config import EvaluateConfig
 from imgsearch.errors import UserError
+from imgsearch.images.image_names import csv_frame, resolved, some_name
 from imgsearch.labels import evaluate, metrics, retrieval_quality
 from imgsearch.labels.agreement import search_metrics
-from imgsearch.labels.image_names import csv_frame, resolved, some_name
 from imgsearch.lake import csv_files
 from imgsearch.lake.store import TableStore
 from imgsearch.retrieval.expansion import expand_each
@@ -50,6 +50,9 @@ def in_order(made):
 def test_retrieval_and_agreement_are_those_of_plain_loops(spark, made, classes, truth, tmp_path):
     out = tmp_path / "m.csv"
     config = EvaluateConfig(warehouse=made.location, truth=str(truth), expand=3, output=str(out))
+    learned = [("projection_learned_seen_map", None, 0.5, None)]  # of `compress --labels`: stays
+    warehouse = TableStore.open(spark, made.location)
+    warehouse.append(METRICS, spark.createDataFrame(learned, METRICS.schema))
     summary = evaluate.run(spark, config)
     rows = {(r["metric"], r["k"]): r["value"] for r in TableStore.open(spark, made.location).read(METRICS).collect()}
     order = in_order(made)
@@ -67,6 +70,7 @@ def test_retrieval_and_agreement_are_those_of_plain_loops(spark, made, classes, 
     assert rows["nmi", None] == pytest.approx(normalized_mutual_info_score(classes, own))
     assert summary.rows_in == N
     assert summary.notes == ("1 rows of the truth name no ingested image",)
+    assert rows.pop(("projection_learned_seen_map", None)) == 0.5
     assert len(out.read_text().splitlines()) == len(rows) + 1
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imgsearch.labels.name_forms import MAX_PARTS, folded, name_forms
+from imgsearch.images.name_forms import MAX_PARTS, folded, name_forms
 
 OURS = "site=A/Grün 50%/ä+b #1.jpg"
 PARTS = st.text(st.characters(codec="utf-8", exclude_characters="/\\\0~%"), min_size=1, max_size=8)

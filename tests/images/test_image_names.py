@@ -6,7 +6,7 @@ import unicodedata
 
 from pyspark.sql import SparkSession
 
-from imgsearch.labels.image_names import resolved
+from imgsearch.images.image_names import resolved
 
 NFD = unicodedata.normalize("NFD", "süd/ä.jpg")
 

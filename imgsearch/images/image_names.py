@@ -11,7 +11,7 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from imgsearch.labels.name_forms import FOLDED, name_forms
+from imgsearch.images.name_forms import FOLDED, name_forms
 from imgsearch.lake.csv_files import CsvRows, csv_blocks
 from imgsearch.lake.store import TableStore
 
