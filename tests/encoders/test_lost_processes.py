@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from PIL import Image, PngImagePlugin
+from PIL import Image
 from pyspark.sql import SparkSession
 
 from imgsearch.config import CompressConfig, EmbedConfig, IngestConfig
@@ -29,6 +29,7 @@ from imgsearch.tables import EMBEDDINGS, MATCHES, QUARANTINE
 ROOT = Path(__file__).resolve().parents[2]
 CLUSTER = "local-cluster[2,1,1024]"
 N_IMAGES = 40
+SIZES = {"exit": (21, 7), "kill": (22, 7), "segfault": (23, 7)}  # as in tests/support/crashing
 
 Draw = Callable[..., Path]
 Run = subprocess.Popen
@@ -104,10 +105,8 @@ def test_pictures_that_kill_their_worker_are_rows(
 ) -> None:
     """On ``local`` Spark does not try a task again, so ``embed`` does."""
     for i, crash in enumerate(("exit", "kill", "segfault")):
-        text = PngImagePlugin.PngInfo()
-        text.add_text("crash", crash)
         (tmp_path / "in").mkdir(exist_ok=True)
-        Image.new("RGB", (20, 20), (i * 40, 9, 9)).save(tmp_path / "in" / f"{crash}.png", pnginfo=text)
+        Image.new("RGB", SIZES[crash], (i * 40, 9, 9)).save(tmp_path / "in" / f"{crash}.png")
     warehouse = ingested(spark, tmp_path, draw, 12)
     done = outcome(start(master, warehouse, tiny))
     assert (done["in"], done["out"], done["bad"]) == (15, 12, 3)
@@ -128,10 +127,8 @@ def test_a_query_that_kills_its_worker_is_a_row(spark: SparkSession, tmp_path: P
     warehouse = ingested(spark, tmp_path, draw, 12)
     embed.run(spark, EmbedConfig(warehouse=warehouse, encoder=tiny))
     compress.run(spark, CompressConfig(warehouse=warehouse, n_components=4))
-    text = PngImagePlugin.PngInfo()
-    text.add_text("crash", "kill")
     draw(tmp_path / "queries" / "good.png", 3)
-    Image.new("RGB", (20, 20)).save(tmp_path / "queries" / "bad.png", pnginfo=text)
+    Image.new("RGB", SIZES["kill"]).save(tmp_path / "queries" / "bad.png")
     path = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "support" / "crashing")])
     searched = subprocess.run(
         [sys.executable, str(ROOT / "jobs" / "search.py"), "--warehouse", warehouse, "--queries",

@@ -1,7 +1,7 @@
 """Put on the path of Python workers by a test: a codec that crashes, and one that is slow.
 
-Loading the pixels of a picture with a text ``crash`` (``exit``, ``kill``, ``segfault``) does that to its process; every
-other one takes ``IMGSEARCH_TEST_LOAD_SECONDS`` longer.
+Loading the pixels of a PNG of one of the ``SIZES`` ends its process in the way that is named there; every other
+one takes ``IMGSEARCH_TEST_LOAD_SECONDS`` longer.
 """
 
 import ctypes
@@ -11,6 +11,7 @@ import time
 
 from PIL import PngImagePlugin
 
+SIZES = {"exit": (21, 7), "kill": (22, 7), "segfault": (23, 7)}
 _load = PngImagePlugin.PngImageFile.load
 _CRASHES = {
     "exit": lambda: os._exit(1),
@@ -21,7 +22,9 @@ _CRASHES = {
 
 def load(self):
     """Pillow's own, after the crash or the wait."""
-    _CRASHES.get(self.info.get("crash"), lambda: None)()
+    for way, size in SIZES.items():
+        if self.size == size:
+            _CRASHES[way]()
     time.sleep(float(os.environ.get("IMGSEARCH_TEST_LOAD_SECONDS", "0")))
     return _load(self)
 
