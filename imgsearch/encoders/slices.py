@@ -163,10 +163,11 @@ def _commit(work: Work, staged: DataFrame) -> Counts:
     encoder_id = work.encoder.encoder_id
     if n > n_bad:
         good = staged.where(F.col("reason").isNull()).withColumn("encoder_id", F.lit(encoder_id))
-        work.warehouse.insert_new(EMBEDDINGS, good.withColumn("embedded_at", F.current_timestamp()))
         if work.projection is not None:  # an image that got no vector here is left to compress, which says why
             current = F.col("projection_id") == work.projection.value.projection_id
             work.warehouse.insert_new(VECTORS, good.where(F.col("vector").isNotNull() & current))
+        # Last, because an image is done once it has its embedding: a run that stops between the two leaves it undone.
+        work.warehouse.insert_new(EMBEDDINGS, good.withColumn("embedded_at", F.current_timestamp()))
     if n_bad or work.warehouse.exists(QUARANTINE):
         bad = answers.where(F.col("reason").isNotNull())
         rows = bad.unionByName(_mended(work, answers, bad)).withColumnRenamed("requested_id", "image_id")
