@@ -75,7 +75,7 @@ NOTHING = "–"
 
 
 def visible(text: object) -> str:
-    r"""``text`` with every control, bidirectional, surrogate and unassigned character spelt as an escape.
+    r"""``text`` with every control, bidirectional, surrogate, line-separating and unassigned character as an escape.
 
     A file name may carry terminal escapes, a right-to-left override that turns ``gpj.exe`` round, or bytes that
     were never UTF-8 (lone surrogates, which cannot even be written to a file). Whatever is shown goes through here.
@@ -84,9 +84,13 @@ def visible(text: object) -> str:
     'a\\x1b[31m\\u202egpj.exe'
     """
     return "".join(
-        ch.encode("unicode_escape", "surrogatepass").decode("ascii") if unicodedata.category(ch)[0] == "C" else ch
+        ch.encode("unicode_escape", "surrogatepass").decode("ascii") if _is_hidden(unicodedata.category(ch)) else ch
         for ch in str(text)
     )
+
+
+def _is_hidden(category: str) -> bool:
+    return category[0] == "C" or category in ("Zl", "Zp")
 
 
 def shorten(text: str, width: int = 48) -> str:

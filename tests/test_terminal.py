@@ -45,8 +45,8 @@ def test_no_rows_leave_headings() -> None:
 
 
 def test_terminal_escapes_and_line_breaks_are_spelt_out() -> None:
-    text = render_table([{"path": "a\x1b[2J\nb\u202e"}], ["path"])
-    assert text.splitlines()[-1] == r"a\x1b[2J\nb\u202e"
+    text = render_table([{"path": "a\x1b[2J\nb\u202e\u2028"}], ["path"])
+    assert text.splitlines()[-1] == r"a\x1b[2J\nb\u202e\u2028"
 
 
 def test_wide_characters_take_two_columns() -> None:
