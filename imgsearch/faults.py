@@ -34,7 +34,9 @@ class Diagnosis(NamedTuple):
 
 
 STOPPED = re.compile(r"SparkContext (?:was|has been) shut ?down|stopped SparkContext|cancelled because SparkContext")
-GONE = re.compile(r"Py4JNetworkError|Answer from Java side is empty|while obtaining a new communication channel")
+GONE = re.compile(
+    r"Py4JNetworkError|its text cannot be read: Connection|Answer from Java side is empty|while obtaining a new communication channel"
+)
 
 
 class Place(NamedTuple):
@@ -74,11 +76,19 @@ def links(error: BaseException) -> Iterator[str]:
     for _ in range(MOST_LINKS):
         if link is None:
             return
-        text = str(link).strip()
+        text = _text(link)
         yield f"{type(link).__name__}: {text}" if text else type(link).__name__
         yield from (str(note) for note in getattr(link, "__notes__", ()))
         yield from _java_links(getattr(link, "java_exception", None) or getattr(link, "_origin", None))
         link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+
+
+def _text(error: BaseException) -> str:
+    """The text of ``error``; where it cannot be had (Py4J asks the JVM for it), why."""
+    try:
+        return str(error).strip()
+    except Exception as e:
+        return f"its text cannot be read: {type(e).__name__}"
 
 
 def _java_links(java: Any) -> Iterator[str]:

@@ -106,18 +106,33 @@ def run_sparkless(name: str, argv: Sequence[str]) -> int:
 def _ended(name: str, argv: Sequence[str], run: Callable[[Any], object]) -> int:
     """Call ``run`` with the job's settings; whatever ends it becomes an exit code and at most one line."""
     try:
-        run(settings_of(name, argv))
-        return DONE
-    except UserError as e:
-        return _mistake(e)
+        try:
+            run(settings_of(name, argv))
+            return DONE
+        except Exception as e:  # a signal may still come while the error is looked at
+            return _failed(name, e)
     except Stopped as e:
         return _stopped(name, e.code)
     except KeyboardInterrupt:
         return _stopped(name, INTERRUPTED)
-    except Exception as e:
-        if is_stop(e):
-            return _stopped(name, TERMINATED, " from outside")
-        return _fault(name, e)
+
+
+def _failed(name: str, error: Exception) -> int:
+    if isinstance(error, UserError):
+        return _mistake(error)
+    if (signalled := _stopped_before(error)) is not None:
+        return _stopped(name, signalled.code)
+    if is_stop(error):
+        return _stopped(name, TERMINATED, " from outside")
+    return _fault(name, error)
+
+
+def _stopped_before(error: BaseException) -> Stopped | None:
+    """The signal on whose way out ``error`` was raised: what cleans up may ask a JVM that the signal ended too."""
+    context = error.__context__
+    while context is not None and not isinstance(context, Stopped):
+        context = context.__context__
+    return context
 
 
 def _run(name: str, config: Any, run: Callable[[SparkSession, Any], RunSummary | None]) -> None:
@@ -129,6 +144,7 @@ def _run(name: str, config: Any, run: Callable[[SparkSession, Any], RunSummary |
     is_guest = session.is_running()
     for chatty in ("py4j", "DataFrameQueryContextLogger", "SQLQueryContextLogger"):
         logging.getLogger(chatty).setLevel(logging.CRITICAL + 1)
+    logging.getLogger().addFilter(_is_not_of_py4j)
     spark = session.build_session(f"imgsearch {name}")
     _stop_by_signals()
     print(f"{name}: {session.describe(spark)}", flush=True)
@@ -143,6 +159,11 @@ def _run(name: str, config: Any, run: Callable[[SparkSession, Any], RunSummary |
         print_summary(summary)
     if not is_guest:
         spark.stop()
+
+
+def _is_not_of_py4j(record: logging.LogRecord) -> bool:
+    """Py4J logs a lost JVM on the root logger, with its traces; the error itself is raised as well."""
+    return record.module not in ("java_gateway", "clientserver")
 
 
 def _stop_by_signals() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -182,6 +183,40 @@ def test_a_signal_ends_the_job_in_one_line(
     finally:
         for n, handler in before.items():
             signal.signal(n, handler)
+    assert capsys.readouterr().err == "search: stopped; what was committed stays, the same command goes on from there\n"
+
+
+def test_a_signal_that_ends_the_jvm_too_is_a_stop(
+    session: FakeSession, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ctrl-C goes to the JVM as well: Py4J logs its loss on the root logger, and what cleans up fails on it."""
+
+    def work(spark: object, config: SearchConfig) -> RunSummary:
+        try:
+            raise job.Stopped(130)
+        finally:
+            try:
+                raise ConnectionResetError(104, "Connection reset by peer")
+            except ConnectionResetError as e:
+                record = logging.LogRecord("root", logging.ERROR, "py4j/java_gateway.py", 1, "lost", None, None)
+                logging.getLogger().handle(record)
+                raise RuntimeError("An error occurred while calling o12.setCallSite") from e
+
+    assert run(monkeypatch, work) == 130
+    assert capsys.readouterr().err == "search: stopped; what was committed stays, the same command goes on from there\n"
+
+
+def test_a_signal_while_a_fault_is_told_is_a_stop(
+    session: FakeSession, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class InterruptedTextError(Exception):
+        def __str__(self) -> str:
+            raise job.Stopped(143)
+
+    def work(spark: object, config: SearchConfig) -> RunSummary:
+        raise InterruptedTextError
+
+    assert run(monkeypatch, work) == 143
     assert capsys.readouterr().err == "search: stopped; what was committed stays, the same command goes on from there\n"
 
 

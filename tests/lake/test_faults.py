@@ -195,6 +195,18 @@ def test_sentences(text: str, line: str, is_mistake: bool) -> None:
     assert diagnosis.is_mistake == is_mistake
 
 
+class UnreadableError(Exception):
+    """As Py4J's error: its text is asked from the JVM."""
+
+    def __str__(self) -> str:
+        raise ConnectionRefusedError(111, "Connection refused")
+
+
+def test_an_error_of_a_jvm_that_is_gone_is_a_stop() -> None:
+    assert is_stop(UnreadableError())
+    assert diagnose(UnreadableError()).line == "UnreadableError: its text cannot be read: ConnectionRefusedError"
+
+
 def test_a_stop_is_no_fault() -> None:
     assert is_stop(RuntimeError("Job 3 cancelled because SparkContext was shut down"))
     assert is_stop(ConnectionRefusedError(111, "Connection refused"))
