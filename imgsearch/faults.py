@@ -35,7 +35,8 @@ class Diagnosis(NamedTuple):
 
 STOPPED = re.compile(r"SparkContext (?:was|has been) shut ?down|stopped SparkContext|cancelled because SparkContext")
 GONE = re.compile(
-    r"Py4JNetworkError|its text cannot be read: Connection|Answer from Java side is empty|while obtaining a new communication channel"
+    r"Py4JNetworkError|its text cannot be read: Connection|Answer from Java side is empty"
+    r"|while obtaining a new communication channel"
 )
 
 
