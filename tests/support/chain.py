@@ -23,7 +23,7 @@ N_KINDS, N_VISITS = 7, 12
 #: What differs between two runs that are equal: times, ids drawn from a clock or from the last bits of sums.
 OWN_TO_A_RUN = {
     "run_id", "seconds", "rows_per_second", "versions_read", "versions_written", "details", "projection_id",
-    "codebook_id",
+    "codebook_id", "search_id", "label_id",
 }  # fmt: skip
 #: Where a projection lies; its axes, which turn where variances are nearly equal (vectors are compared).
 OWN_TO_A_TABLE = {("projections", "path"), ("projections", "components")}
@@ -137,11 +137,19 @@ def _comparable(spec: TableSpec, frame: pd.DataFrame, base: str, medoids: dict[i
             frame[column] = frame[column].map(medoids)
         elif frame[column].dtype == object:
             frame[column] = [_relative(value, base) for value in frame[column]]
-    key = [c for c in spec.key if c in frame] or list(frame.columns[:3])
-    return frame.sort_values(key, ignore_index=True)
+    key = [c for c in spec.key if c in frame]
+    if key:
+        return frame.sort_values(key, ignore_index=True)
+    texts = [c for c in frame if frame[c].dtype == object]
+    return frame.sort_values(texts, ignore_index=True, key=lambda column: column.map(repr))
 
 
 def _relative(value: object, base: str) -> object:
+    """``value`` with paths below ``base`` beginning with ``/``: a text, a list (an array), a map (sorted pairs)."""
+    if isinstance(value, np.ndarray):
+        return [_relative(part, base) for part in value.tolist()]
+    if isinstance(value, list):
+        return sorted((str(key), _relative(part, base)) for key, part in value)
     if not isinstance(value, str):
         return value
     for form in (base, base.removeprefix("file:").replace("//", "", 1) if base.startswith("file:") else f"file:{base}"):
