@@ -147,7 +147,7 @@ def _run(name: str, config: Any, run: Callable[[SparkSession, Any], RunSummary |
     logging.getLogger().addFilter(_is_not_of_py4j)
     spark = session.build_session(f"imgsearch {name}")
     _stop_by_signals()
-    print(f"{name}: {session.describe(spark)}", flush=True)
+    print(f"{name}: {session.describe(spark)}\n", end="", flush=True)  # one write: spark-submit has Python unbuffered
     with ExecutorWatch(spark) as watch, TaskProgress(spark, name):
         try:
             summary = run(spark, config)

@@ -13,8 +13,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from imgsearch import short_jobs
 from imgsearch.errors import LAUNCHER, UserError, did_you_mean
-from imgsearch.job import JOBS, MISTAKE, WANTS_PYTHON, WANTS_SPARK, check, run_sparkless, usage
+from imgsearch.job import JOBS, MISTAKE, WANTS_PYTHON, WANTS_SPARK, check, run_sparkless, settings_of, usage
 from imgsearch.lake.package import write_package
 from imgsearch.lake.settings import (
     CHECKOUT,
@@ -23,15 +24,12 @@ from imgsearch.lake.settings import (
     delta_jars,
     delta_settings,
     local_slots,
-    package_conf,
+    quiet_log,
 )
 from imgsearch.lake.submit import PROPERTIES, Submission, parse_submission
 from imgsearch.lake.submit_checks import check_submission
 from imgsearch.machine import cache_folder, drop_greeting, is_checkout, megabytes
 from imgsearch.shipping import archive_to_ship, ship_settings
-
-#: A short job is over before the JVM's second compiler has paid for itself.
-SHORT_JOB_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 
 
 class Plan(NamedTuple):
@@ -107,12 +105,13 @@ def plan(
         raise UserError(f"SPARK_HOME={home}: has no bin/spark-submit; name a Spark installation, or unset SPARK_HOME")
     note = f"Spark of SPARK_HOME={home}" if environ.get("SPARK_HOME") else None
     local_ip = environ.get("SPARK_LOCAL_IP", "127.0.0.1")
-    variables = {"SPARK_HOME": home} | log_variables(environ, home)
+    variables = {"SPARK_HOME": home} | quiet_log(environ, home)
     if submission.has("--version", "--kill", "--status"):
         return Plan([submit, *submission.words()], variables | {"SPARK_LOCAL_IP": local_ip}, note)
     name, *options = submission.rest
     settings = submission.properties(environ)
-    added = launch_settings(name, settings, memory, terminal, sorted(os.listdir(f"{home}/jars")))
+    is_short = name == "demo" or short_jobs.is_short(settings_of(name, options))
+    added = launch_settings(name, settings, memory, is_short, sorted(os.listdir(f"{home}/jars")))
     if local_slots(added.get("spark.master", settings.get("spark.master", ""))) is None:
         added |= ship_settings(archive, settings) if archive else cluster_settings(settings, environ)
     else:
@@ -130,7 +129,7 @@ def plan(
 
 
 def launch_settings(
-    name: str, settings: Mapping[str, str], memory: int, terminal: bool, installed: Sequence[str]
+    name: str, settings: Mapping[str, str], memory: int, is_short: bool, installed: Sequence[str]
 ) -> dict[str, str]:
     """What has to stand before the JVM starts and ``settings`` lack. ``installed``: the files of Spark's ``jars``."""
     added: dict[str, str] = {}
@@ -144,8 +143,8 @@ def launch_settings(
     if local_slots(settings.get("spark.master", "local[*]")) is not None:
         # The JVM needs little beside the Python workers: a quarter of the memory, 1 to 8 GB.
         default("spark.driver.memory", f"{min(max(memory // 4, 1024), 8192)}m")
-        if name == "demo":
-            default("spark.driver.extraJavaOptions", SHORT_JOB_JVM)
+        if is_short:
+            default("spark.driver.extraJavaOptions", short_jobs.JVM)
     default("spark.ui.showConsoleProgress", "false")  # there is a line of our own
     delta = delta_settings(settings, delta_jars(), installed)
     _refuse_other_spark(delta, installed)
@@ -184,15 +183,6 @@ def locale_variables(environ: Mapping[str, str]) -> dict[str, str]:
     """
     named = environ.get("LC_ALL") or environ.get("LC_CTYPE") or environ.get("LANG") or "C"
     return {"LC_ALL": "C.UTF-8"} if named in ("C", "POSIX") else {}
-
-
-def log_variables(environ: Mapping[str, str], home: str) -> dict[str, str]:
-    """A quiet log, where the user's installation has no log4j2 file of its own."""
-    if (Path(environ.get("SPARK_CONF_DIR") or f"{home}/conf") / "log4j2.properties").is_file():
-        return {}
-    quiet = f"-Dlog4j2.configurationFile=file:{package_conf('log4j2.properties')}"
-    settings = environ.get("SPARK_SUBMIT_OPTS", "")
-    return {} if "log4j2.configurationFile" in settings else {"SPARK_SUBMIT_OPTS": f"{quiet} {settings}".strip()}
 
 
 def entry(name: str) -> Path:

@@ -40,6 +40,9 @@ SLOW = {
     "test_two_encoders.py", "test_wheel.py", "test_browser.py", "test_real_data.py",
 }  # fmt: skip
 
+#: Each JVM of the tests is short-lived: its second compiler would take half of the time, and never pay for itself.
+os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=1")
+
 settings.register_profile("imgsearch", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("imgsearch")
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from imgsearch import launcher
+from imgsearch import launcher, short_jobs
 from imgsearch.errors import UserError
-from imgsearch.job import WANTS_SPARK
+from imgsearch.job import WANTS_SPARK, settings_of
 from imgsearch.lake.submit import parse_submission
 
 JOB = ("drop", "--warehouse", "w", "--encoder", "x")
@@ -222,3 +222,45 @@ def test_local_paths_are_looked_at(tmp_path: Path) -> None:
         assert ask(*argv) == WANTS_SPARK
     cluster = ["--deploy-mode", "cluster", "--master", "k8s://h", "embed", "--warehouse", f"{w}/nope"]
     assert ask(*cluster) == WANTS_SPARK
+
+
+def images_of(warehouse: Path, n_bytes: int) -> Path:
+    (warehouse / "images" / "_delta_log").mkdir(parents=True)
+    (warehouse / "images" / "part-0.parquet").write_bytes(b"0" * n_bytes)
+    return warehouse
+
+
+def is_short(job: str, *options: object) -> bool:
+    return short_jobs.is_short(settings_of(job, [str(option) for option in options]))
+
+
+def test_a_job_over_few_images_is_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(short_jobs, "FILES", 3)
+    few, many = images_of(tmp_path / "few", 1000), images_of(tmp_path / "many", 2_000_000)
+    assert is_short("label", "--warehouse", few)
+    assert not is_short("label", "--warehouse", many)
+    assert not is_short("label", "--warehouse", "s3a://a/w")
+    assert not is_short("label", "--warehouse", "plant.photos")
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for name in "abc":
+        (pictures / name).touch()
+    new = ("--warehouse", tmp_path / "new")
+    assert is_short("ingest", "--input", pictures, *new)
+    assert not is_short("ingest", "--input", f"{pictures}/*", *new), "a glob is not counted"
+    assert is_short("search", "--queries", pictures / "a", "--warehouse", few)
+    assert not is_short("search", "--queries", pictures, "--warehouse", many)
+    (pictures / "d").touch()
+    assert not is_short("ingest", "--input", pictures, *new)
+
+
+def test_a_short_jobs_jvm_has_one_compiler(spark_home: Path, tmp_path: Path) -> None:
+    def options(warehouse: Path, *given: str) -> str | None:
+        submission = parse_submission([*given, "label", "--warehouse", str(warehouse)])
+        planned = launcher.plan(submission, {"SPARK_HOME": str(spark_home)}, 16_000, False)
+        return confs(planned).get("spark.driver.extraJavaOptions")
+
+    assert options(images_of(tmp_path / "few", 1000)) == short_jobs.JVM
+    assert options(images_of(tmp_path / "many", 2_000_000)) is None
+    assert options(tmp_path / "few", "--master", "yarn") is None
+    assert options(tmp_path / "few", "--conf", "spark.driver.extraJavaOptions=-Dx=1") == "-Dx=1"

@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 #: Groups of rooms, first to last. Rooms between brackets stand side by side and do not import each other.
 ORDER = (
     ("errors",), ("causes", "compiled", "places"), ("options", "tables", "terminal", "vectors", "keys", "preflight"),
+    ("short_jobs",),
     ("config", "faults"),
     ("lake", "topk"), ("images",), ("projections",), ("clusters", "encoders"), ("retrieval",),
     ("duplicates", "labels", "report", "upkeep"), ("review",), ("pipeline",), ("api", "ml"),

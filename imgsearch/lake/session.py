@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 
+import pyspark
 from pyspark import SparkConf, SparkContext
 from pyspark.sql import SparkSession
 
@@ -16,7 +17,7 @@ from imgsearch.lake.settings import (
     delta_jars,
     delta_settings,
     local_slots,
-    package_conf,
+    quiet_log,
     session_settings,
 )
 from imgsearch.lake.submit import parse_submission
@@ -99,10 +100,7 @@ def _missing(app_name: str, settings: dict[str, str]) -> dict[str, str]:
     )
     if local_slots((launch | submitted | settings)["spark.master"]) is not None:
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
-    if "SPARK_CONF_DIR" not in os.environ:
-        os.environ.setdefault(
-            "SPARK_SUBMIT_OPTS", f"-Dlog4j2.configurationFile=file:{package_conf('log4j2.properties')}"
-        )
+    os.environ.update(quiet_log(os.environ, os.environ.get("SPARK_HOME", os.path.dirname(pyspark.__file__))))
     merged = {"spark.jars", "spark.jars.packages"}
     missing = {key: value for key, value in launch.items() if key in merged or key not in submitted}
     return missing | session_settings(launch | submitted | settings)

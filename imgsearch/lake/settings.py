@@ -29,6 +29,15 @@ def package_conf(name: str) -> Traversable:
     return files("imgsearch").joinpath("conf", name)
 
 
+def quiet_log(environ: Mapping[str, str], spark_home: str) -> dict[str, str]:
+    """``SPARK_SUBMIT_OPTS`` with a quiet log, where the user's installation has no log4j2 file of its own."""
+    if (Path(environ.get("SPARK_CONF_DIR") or f"{spark_home}/conf") / "log4j2.properties").is_file():
+        return {}
+    quiet = f"-Dlog4j2.configurationFile=file:{package_conf('log4j2.properties')}"
+    options = environ.get("SPARK_SUBMIT_OPTS", "")
+    return {} if "log4j2.configurationFile" in options else {"SPARK_SUBMIT_OPTS": f"{quiet} {options}".strip()}
+
+
 def spark_defaults() -> dict[str, str]:
     """The package's own ``spark-defaults.conf``."""
     return read_properties(package_conf("spark-defaults.conf").read_text(encoding="utf-8"))

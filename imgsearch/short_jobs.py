@@ -1,0 +1,51 @@
+"""Whether a job is short: over before the JVM's second compiler has paid for itself.
+
+Measured with `label` over 59 images on 2 cores: 43 s of CPU time, 25 s with the first compiler alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from imgsearch.places import local_path
+
+#: Options of the JVM of a short job.
+JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+#: The table `images` below this many bytes has a few thousand rows.
+IMAGES_BYTES = 1 << 20
+#: A folder of at most this many pictures, and a file of at most this many bytes, is a small input.
+FILES, FILE_BYTES = 2_000, 8 << 20
+#: Settings that name what a job reads beside the warehouse.
+INPUTS = ("input", "queries")
+
+
+def is_short(config: Any) -> bool:
+    """Whether the local warehouse and the local input of a job's settings are small; anything elsewhere is large."""
+    places = [local_path(config.warehouse) if isinstance(getattr(config, "warehouse", None), str) else None]
+    for name in INPUTS:
+        value = getattr(config, name, None)
+        if value is not None:
+            places.append(local_path(value) if isinstance(value, str) else None)
+    warehouse, *inputs = places
+    if warehouse is None or any(place is None or not _is_small(place) for place in inputs):
+        return False
+    if not (warehouse / "images").is_dir():
+        return bool(inputs)
+    return _bytes(warehouse / "images") <= IMAGES_BYTES
+
+
+def _is_small(place: Path) -> bool:
+    if place.is_file():
+        return place.stat().st_size <= FILE_BYTES
+    return place.is_dir() and len(list(islice(_files(place), FILES + 1))) <= FILES
+
+
+def _bytes(folder: Path) -> int:
+    return sum(file.stat().st_size for file in islice(_files(folder), FILES + 1))
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.rglob("*") if path.is_file())
