@@ -51,12 +51,12 @@ class ImageError(Exception):
 
 
 def did_you_mean(value: str, choices: Iterable[str]) -> str:
-    """``; did you mean 'gallery'?`` or nothing.
+    """`` (did you mean 'gallery'?)`` or nothing.
 
     >>> did_you_mean("galery", ["gallery", "queries"])
-    "; did you mean 'gallery'?"
+    " (did you mean 'gallery'?)"
     >>> did_you_mean("zzz", ["gallery"])
     ''
     """
     close = difflib.get_close_matches(value, list(choices), n=1)
-    return f"; did you mean '{close[0]}'?" if close else ""
+    return f" (did you mean '{close[0]}'?)" if close else ""

@@ -96,7 +96,7 @@ BOUNDS: dict[str, str] = {
     "retrieval/frames.py:_id_range": "one row",
     "retrieval/matches.py:_numbered": "one row a query",
     "retrieval/queries.py:read_queries": "the ids in the user's CSV",
-    "retrieval/queries.py:_embedded": "one row of counts",
+    "retrieval/queries.py:_embedded_within": "one row of counts",
     "retrieval/queries.py:_project": "one vector a query",
     "retrieval/queries.py:_from_vectors": "one vector a query",
     "retrieval/queries.py:_refuse_other_projection": "three ids",

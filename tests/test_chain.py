@@ -352,7 +352,7 @@ def test_mistakes_are_told_and_nothing_is_written(spark: SparkSession, chain: Ch
         (labels("blank.csv"), "every 'label' is empty"),
         (truth("nocolumn.csv"), "has no column 'path'"),
         (truth("unknown.csv"), "none of its 1 paths is an ingested image"),
-        (truth("unknown.csv", "lable"), "has no column 'lable'; did you mean 'label'?"),
+        (truth("unknown.csv", "lable"), "has no column 'lable' (did you mean 'label'?)"),
         (truth("lonely.csv"), "every label has one image only"),
         (
             lambda: export.run(spark, ExportConfig(warehouse=w, output=str(tmp_path / "mine"))),

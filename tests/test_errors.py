@@ -17,7 +17,7 @@ def test_a_message_is_one_line() -> None:
         (UserError.option("top_k", 0, "must be at least 1"), "--top-k 0: must be at least 1"),
         (
             UserError.unknown("encoder", "resnet5", ["resnet50", "vgg16"]),
-            "unknown encoder 'resnet5'; did you mean 'resnet50'?; known: resnet50, vgg16",
+            "unknown encoder 'resnet5' (did you mean 'resnet50'?); known: resnet50, vgg16",
         ),
         (UserError.unknown("encoder", "x", []), "unknown encoder 'x'; known: none"),
         (

@@ -271,7 +271,7 @@ def launch(*argv: str) -> subprocess.CompletedProcess[str]:
         (["search", *ARGV, "--top-k", "0"], "--top-k 0: must be between"),
         (["cluster", "--warehouse", "w", "--n-clusters", "none"], "--n-clusters none"),
         (["ingest", "--warehouse", "w"], "ingest needs --input"),
-        (["sarch"], "there is no job 'sarch'; did you mean 'search'?; the jobs are: "),
+        (["sarch"], "there is no job 'sarch' (did you mean 'search'?); the jobs are: "),
         (["--master"], "spark-submit option --master needs a value"),
         (["--master", "local[1]", "embed", "--warehouse", "w", "--encodr", "x"], "did you mean '--encoder'?"),
     ],

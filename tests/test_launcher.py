@@ -141,9 +141,9 @@ def ask(*argv: str) -> int:
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        (["sarch"], "there is no job 'sarch'; did you mean 'search'?"),
+        (["sarch"], "there is no job 'sarch' (did you mean 'search'?)"),
         (["help", "sarch"], "there is no job 'sarch'"),
-        (["--mastre", "x", *JOB], "spark-submit has no option '--mastre'; did you mean '--master'?"),
+        (["--mastre", "x", *JOB], "spark-submit has no option '--mastre' (did you mean '--master'?)"),
         (["--warehouse", "w", "drop"], "a job's own options stand after its name"),
         (["--master"], "spark-submit option --master needs a value"),
         (["--conf", "spark.x", *JOB], "--conf spark.x: must be KEY=VALUE"),

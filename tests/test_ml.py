@@ -35,7 +35,7 @@ def test_parameters_have_the_names_of_the_field() -> None:
 @pytest.mark.parametrize(
     ("params", "said"),
     [
-        ({"inputcol": "x"}, "ImageEncoder: no parameter 'inputcol'; did you mean 'inputCol'"),
+        ({"inputcol": "x"}, "ImageEncoder: no parameter 'inputcol' .did you mean 'inputCol'"),
         ({"inputCol": 3}, "ImageEncoder: inputCol 3: Could not convert"),
     ],
 )

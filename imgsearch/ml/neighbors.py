@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 from pyspark.ml import Estimator, Model
 from pyspark.ml.param import Param, Params, TypeConverters
-from pyspark.ml.util import (
-    DefaultParamsReadable,
-    DefaultParamsReader,
-    DefaultParamsWritable,
-    DefaultParamsWriter,
-    MLReadable,
-    MLReader,
-    MLWritable,
-    MLWriter,
-)
+from pyspark.ml.util import DefaultParamsReadable, DefaultParamsWritable
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from imgsearch.lake.identifiers import quoted_part
+from imgsearch.ml.saved import SavedModel
 from imgsearch.ml.stage import Stage
 from imgsearch.retrieval.columns import Names, refuse_bounds
 from imgsearch.retrieval.frames import Gallery, open_gallery, search_gallery
@@ -67,7 +59,7 @@ class CosineNeighbors(
         return self._copyValues(CosineNeighborsModel(open_gallery(dataset, self.names(), "CosineNeighbors")))
 
 
-class CosineNeighborsModel(Model, NeighborsParams, MLReadable["CosineNeighborsModel"], MLWritable):
+class CosineNeighborsModel(Model, NeighborsParams, SavedModel):
     """A gallery that was checked. ``kneighbors`` gives rows, ``transform`` a column of arrays."""
 
     def __init__(self, gallery: Gallery) -> None:
@@ -100,37 +92,11 @@ class CosineNeighborsModel(Model, NeighborsParams, MLReadable["CosineNeighborsMo
         on = F.col(quoted_part(names.id)) == F.col("_query_id")
         return dataset.join(column, on=on, how="left").drop("_query_id")
 
-    def write(self) -> MLWriter:
-        """A writer: ``model.write().overwrite().save(path)``."""
-        return NeighborsWriter(self)
+    def frame(self) -> DataFrame:
+        """Ids and vectors of the gallery."""
+        return self.gallery.rows.select("image_id", "vector")
 
     @classmethod
-    def read(cls) -> NeighborsReader:
-        """A reader; ``CosineNeighborsModel.load(path)`` uses it."""
-        return NeighborsReader()
-
-
-class NeighborsWriter(MLWriter):
-    """Parameters under ``metadata``, the gallery's ids and vectors as Parquet under ``data``."""
-
-    def __init__(self, model: CosineNeighborsModel) -> None:
-        super().__init__()
-        self.model = model
-
-    def saveImpl(self, path: str) -> None:  # noqa: N802
-        """Write both."""
-        DefaultParamsWriter.saveMetadata(self.model, path, self.sparkSession)
-        self.model.gallery.rows.select("image_id", "vector").write.parquet(f"{path}/data")
-
-
-class NeighborsReader(MLReader[CosineNeighborsModel]):
-    """Reads what ``NeighborsWriter`` wrote."""
-
-    def load(self, path: str) -> CosineNeighborsModel:
-        """The model at ``path``; its gallery is checked again."""
-        metadata = DefaultParamsReader.loadMetadata(path, self.sparkSession)
-        rows = self.sparkSession.read.parquet(f"{path}/data")
-        model = CosineNeighborsModel(open_gallery(rows, Names("image_id", "vector"), "CosineNeighborsModel"))
-        model._resetUid(metadata["uid"])
-        DefaultParamsReader.getAndSetParams(model, metadata)
-        return model
+    def of_frame(cls, frame: DataFrame) -> Self:
+        """The model of a gallery; it is checked again. Raises ``UserError``."""
+        return cls(open_gallery(frame, Names("image_id", "vector"), cls.__name__))

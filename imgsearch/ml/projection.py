@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pyspark.ml import Estimator, Model
 from pyspark.ml.param import Param, Params, TypeConverters
-from pyspark.ml.util import (
-    DefaultParamsReadable,
-    DefaultParamsReader,
-    DefaultParamsWritable,
-    DefaultParamsWriter,
-    MLReadable,
-    MLReader,
-    MLWritable,
-    MLWriter,
-)
-from pyspark.sql import Column, DataFrame
+from pyspark.ml.util import DefaultParamsReadable, DefaultParamsWritable
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from imgsearch.lake.batches import gather
 from imgsearch.lake.shared import share
+from imgsearch.ml.saved import SavedModel
 from imgsearch.ml.stage import HasVectorType, Stage
 from imgsearch.projections.moments import Moments, merge_moments, moments_of_batches
 from imgsearch.projections.projecting import project_udf
@@ -89,7 +81,7 @@ class CosineProjection(
         return self._copyValues(CosineProjectionModel(projection))
 
 
-class CosineProjectionModel(Model, ProjectionParams, MLReadable["CosineProjectionModel"], MLWritable):
+class CosineProjectionModel(Model, ProjectionParams, SavedModel):
     """Adds ``outputCol``: ``unit((inputCol - mean) · components' · scale)``, ``n_components`` numbers of unit length.
 
     Null where the input is null, and where nothing of a row is left after the mean is taken away.
@@ -108,38 +100,13 @@ class CosineProjectionModel(Model, ProjectionParams, MLReadable["CosineProjectio
         project = project_udf(share(dataset.sparkSession, self.projection))
         return dataset.withColumn(self.getOrDefault(self.outputCol), self.typed(project(self.vectors(dataset))))
 
-    def write(self) -> MLWriter:
-        """A writer: ``model.write().overwrite().save(path)``."""
-        return ProjectionWriter(self)
+    def frame(self) -> DataFrame:
+        """The projection as one row."""
+        return projection_frame(SparkSession.active(), self.projection).coalesce(1)
 
     @classmethod
-    def read(cls) -> ProjectionReader:
-        """A reader; ``CosineProjectionModel.load(path)`` uses it."""
-        return ProjectionReader()
-
-
-class ProjectionWriter(MLWriter):
-    """Parameters under ``metadata``, the projection as one row of Parquet under ``data``."""
-
-    def __init__(self, model: CosineProjectionModel) -> None:
-        super().__init__()
-        self.model = model
-
-    def saveImpl(self, path: str) -> None:  # noqa: N802
-        """Write both."""
-        DefaultParamsWriter.saveMetadata(self.model, path, self.sparkSession)
-        projection_frame(self.sparkSession, self.model.projection).coalesce(1).write.parquet(f"{path}/data")
-
-
-class ProjectionReader(MLReader[CosineProjectionModel]):
-    """Reads what ``ProjectionWriter`` wrote."""
-
-    def load(self, path: str) -> CosineProjectionModel:
-        """The model at ``path``."""
-        metadata = DefaultParamsReader.loadMetadata(path, self.sparkSession)
-        row = self.sparkSession.read.parquet(f"{path}/data").first()
+    def of_frame(cls, frame: DataFrame) -> Self:
+        """The model of a projection."""
+        row = frame.first()
         assert row is not None
-        model = CosineProjectionModel(projection_of(row.asDict()))
-        model._resetUid(metadata["uid"])
-        DefaultParamsReader.getAndSetParams(model, metadata)
-        return model
+        return cls(projection_of(row.asDict()))

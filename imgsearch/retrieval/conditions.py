@@ -137,7 +137,7 @@ def known_column(images: DataFrame, option: str, name: str) -> str:
 
 
 def no_column(option: str, value: str, name: str, images: DataFrame) -> UserError:
-    """``--where …: the images have no column 'sit'; did you mean 'site'?``"""
+    """``--where …: the images have no column 'sit' (did you mean 'site'?)``"""
     return UserError(
         f"--{option.replace('_', '-')} {value}: the images have no column {name!r}"
         f"{did_you_mean(name, images.columns)}; they have {', '.join(images.columns)}"

@@ -81,6 +81,23 @@ def _from_images(
     files = source.files if holds_content else with_content(spark, source.files, MAX_BYTES)
     files = files.select(F.coalesce("path", F.lit("a row of the table")).alias("path"), "content")
     graph = broadcast_graph(spark, encoder)
+    try:
+        table, rows_in = _usable(warehouse, files, encoder, graph, projection, config)
+    finally:
+        graph.unpersist()
+    return QueryBatch(
+        table.column("image_id").to_pylist(),
+        table.column("path").to_pylist(),
+        unpack(table.column("vector"), projection.n_components),
+        rows_in,
+    )
+
+
+def _usable(
+    warehouse: TableStore, files: DataFrame, encoder: Encoder, graph: Broadcast[bytes], projection: Projection,
+    config: SearchConfig,
+) -> tuple[pa.Table, int]:  # fmt: skip
+    """``path``, ``image_id``, ``vector`` of the files that can be searched for, and how many there were."""
     embedded, rows_in, bad = _embedded(files, encoder, graph, config.augment)
     try:
         if bad:
@@ -90,16 +107,9 @@ def _from_images(
         good = embedded.where(F.col("reason").isNull())
         if config.augment is not None:
             good = good.withColumn("embedding", F.coalesce("_mean", "embedding"))
-        table = _project(warehouse, good, projection, rows_in - bad)
+        return _project(warehouse, good, projection, rows_in - bad), rows_in
     finally:
         embedded.unpersist()
-        graph.unpersist()
-    return QueryBatch(
-        table.column("image_id").to_pylist(),
-        table.column("path").to_pylist(),
-        unpack(table.column("vector"), projection.n_components),
-        rows_in,
-    )
 
 
 def _embedded(
@@ -110,20 +120,27 @@ def _embedded(
     ``_mean`` is the mean embedding of the variants that ``augment`` names. A file can end its worker; where Spark does
     not try the task again, this does, with each file decoded in a process of its own.
     """
-    for limits in (DecodeLimits(), DecodeLimits(apart=True)):
-        rows = files
-        if augment is not None:
-            ways = tuple(sorted({way.strip() for way in augment.split(",")}))
-            rows = files.withColumn("_mean", augment_udf(encoder, graph, limits, ways)("path", "content"))
-        rows = embed(rows, encoder, graph, limits).drop("content").persist()
-        try:
-            rows_in, bad = rows.agg(F.count("*"), F.count("reason")).collect()[0]
-            return rows, rows_in, bad
-        except Exception as error:
-            rows.unpersist()
-            if limits.apart or not was_lost(error):
-                raise
-    raise AssertionError("unreachable")
+    try:
+        return _embedded_within(DecodeLimits(), files, encoder, graph, augment)
+    except Exception as error:
+        if not was_lost(error):
+            raise
+    return _embedded_within(DecodeLimits(apart=True), files, encoder, graph, augment)
+
+
+def _embedded_within(
+    limits: DecodeLimits, files: DataFrame, encoder: Encoder, graph: Broadcast[bytes], augment: str | None
+) -> tuple[DataFrame, int, int]:
+    if augment is not None:
+        ways = tuple(sorted({way.strip() for way in augment.split(",")}))
+        files = files.withColumn("_mean", augment_udf(encoder, graph, limits, ways)("path", "content"))
+    rows = embed(files, encoder, graph, limits).drop("content").persist()
+    try:
+        rows_in, bad = rows.agg(F.count("*"), F.count("reason")).collect()[0]
+    except Exception:
+        rows.unpersist()
+        raise
+    return rows, rows_in, bad
 
 
 def _nothing_usable(embedded: DataFrame, where: str, rows_in: int) -> UserError:

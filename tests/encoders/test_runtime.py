@@ -143,7 +143,7 @@ def test_executors_do_not_import_torch(resnet: Encoder, tmp_path: Path) -> None:
 def test_last_layer_of_ones_own_choice(tmp_path: Path) -> None:
     encoder = resolve(str(resnet18(tmp_path, 'last_layer = "layer4.1"\npool_layer = "avgpool"')))
     assert encoder.dim == 7  # the classes: the block that was left out hands on what it gets
-    with pytest.raises(UserError, match=r"no layer 'layer4\.2'; did you mean 'layer4"):
+    with pytest.raises(UserError, match=r"no layer 'layer4\.2' .did you mean 'layer4"):
         resolve(str(resnet18(tmp_path, 'last_layer = "layer4.2"')))
 
 

@@ -38,7 +38,7 @@ def test_however_it_was_written(tmp_path: Path, kind: str) -> None:
     ("content", "said"),
     [
         (b"path,label\na.jpg,x\nb, c.jpg,y\n", "line 3: has 3 values where the header has 2 columns; put values that"),
-        (b"path;lable\na;b\n", "has no column 'label'; did you mean 'lable'?; it has ['path', 'lable']"),
+        (b"path;lable\na;b\n", "has no column 'label' (did you mean 'lable'?); it has ['path', 'lable']"),
         (b"path\n", "has no column 'label'"),
         (b"", "has no column 'path'"),
         (b"path,label\n", "has no rows"),

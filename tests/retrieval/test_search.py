@@ -210,7 +210,7 @@ def test_searches_stand_beside_each_other_until_they_are_too_many(spark, made, q
     assert [(r["n_queries"], r["n_matches"], r["top_k"], r["recall"]) for r in row] == [(n, 4 * n, 4, None)]
     assert row[0]["settings"]["queries"] == where
     assert row[0]["versions_read"]["vectors"] >= 0
-    with pytest.raises(UserError, match="--search-id on: there is no such search; did you mean 'one'"):
+    with pytest.raises(UserError, match=r"--search-id on: there is no such search .did you mean 'one'"):
         answers_of(warehouse, MATCHES, "on")
     assert run("three", 1, keep_searches=2, group_by="equipment") == n
     assert {r["search_id"] for r in warehouse.read(SEARCHES).collect()} == {"one", "three"}
@@ -281,7 +281,7 @@ def test_from_a_notebook(spark, made):
 
 
 MISTAKES = {
-    "column": ({"where": "sit = 'A'"}, r"no column 'sit'; did you mean 'site'\?"),
+    "column": ({"where": "sit = 'A'"}, r"no column 'sit' .did you mean 'site'\?"),
     "syntax": ({"where": "site = "}, "--where site = :"),
     "no row": ({"where": "site = 'Z'"}, "matches no image"),
     "values": ({"where": "CAST(path AS INT) = 1"}, "--where CAST.*; compare columns with values of their own type"),
@@ -289,7 +289,7 @@ MISTAKES = {
     "top_k": ({"top_k": 241}, "--top-k 241: the gallery has 240 images"),
     "top_k of few": ({"where": "number < 5", "top_k": 6}, "the gallery has 5 images for which --where holds"),
     "nprobe": ({"nprobe": 13}, "there are 12 clusters"),
-    "group": ({"group_by": "equipmnt"}, r"--group-by equipmnt: the images have no column 'equipmnt'; did you mean"),
+    "group": ({"group_by": "equipmnt"}, r"--group-by equipmnt: the images have no column 'equipmnt' .did you mean"),
 }
 
 
