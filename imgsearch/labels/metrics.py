@@ -33,13 +33,19 @@ def codes(labels: ArrayLike) -> NDArray[np.int64]:
 
 
 def retrieval(
-    vectors: Matrix, labels: ArrayLike, cuts: Sequence[int], queries: Matrix | None = None, rows: Ids | None = None
+    vectors: Matrix,
+    labels: ArrayLike,
+    cuts: Sequence[int],
+    queries: Matrix | None = None,
+    rows: Ids | None = None,
+    ahead: Ids | None = None,
 ) -> Retrieval:
     """Leave-one-out retrieval among ``vectors`` (n, dim) unit rows with ``labels`` (n,), in blocks of queries.
 
     ``rows``: (m,) int64, the images that ask (all, if not given). ``queries``: (m, dim), what they ask with where that
-    is not their own vector (an expanded query, say). One ranking serves all ``cuts``. Time grows with m·n·(dim + log
-    n). Raises ``ValueError`` unless every cut is from 1 to n - 1 and there is a label for each row.
+    is not their own vector (an expanded query, say). ``ahead``: (m, c) int64 rows that come before all others, in this
+    order, −1 for none. One ranking serves all ``cuts``. Time grows with m·n·(dim + log n). Raises ``ValueError`` unless
+    every cut is from 1 to n - 1 and there is a label for each row.
     """
     classes = codes(labels)
     n = len(vectors)
@@ -51,11 +57,19 @@ def retrieval(
     for start in range(0, len(asking), _BLOCK):
         own = asking[start : start + _BLOCK]
         scores = (vectors[own] if queries is None else queries[start : start + _BLOCK]) @ vectors.T
+        if ahead is not None:
+            _put_ahead(scores, ahead[start : start + _BLOCK])
         scores[np.arange(len(own)), own] = -np.inf
         ranking = np.argsort(-scores, axis=1, kind="stable")[:, :-1]
         part = _of_ranking(classes[ranking] == classes[own, None], n_relevant[own], cuts)
         parts.append(part)
     return Retrieval(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+
+
+def _put_ahead(scores: Matrix, ahead: Ids) -> None:
+    """Give the rows of ``ahead`` (m, c) scores above every cosine, in their order."""
+    at, places = np.nonzero(ahead >= 0)
+    scores[at, ahead[at, places]] = 2.0 + ahead.shape[1] - places
 
 
 def _of_ranking(relevant: NDArray[np.bool_], n_relevant: Ids, cuts: Sequence[int]) -> Retrieval:

@@ -73,6 +73,21 @@ def test_only_some_images_ask() -> None:
         np.testing.assert_array_equal(all_values[rows], values)
 
 
+def test_what_comes_ahead_comes_in_its_order_and_the_rest_by_cosine() -> None:
+    vectors, labels = collection(n=40)
+    rows = np.array([2, 11])
+    ahead = np.array([[7, 30, -1], [5, 6, 9]])
+    result = metrics.retrieval(vectors, labels, cuts=(1, 3), rows=rows, ahead=ahead)
+    for at, query in enumerate(rows.tolist()):
+        first = [row for row in ahead[at].tolist() if row >= 0]
+        others = [i for i in range(40) if i != query and i not in first]
+        order = first + sorted(others, key=lambda i: (-float(vectors[query] @ vectors[i]), i))
+        relevant = labels[order] == labels[query]
+        assert result.precision_at_k[at].tolist() == pytest.approx([float(relevant[0]), relevant[:3].mean()])
+        precisions = np.cumsum(relevant) / np.arange(1, 40)
+        assert result.average_precision[at] == pytest.approx(precisions[relevant].mean())
+
+
 def test_settings_are_checked() -> None:
     vectors, labels = collection(n=10)
     for cuts in ((), (0,), (1, 10)):
