@@ -1,5 +1,6 @@
 """``make package``: one archive with all that an executor needs, and the wheel for drivers.
 
+``--for driver`` makes the larger one, for a driver that runs on the cluster itself: the packages of the group `driver`.
 A worker then needs Java and nothing else: the archive holds the interpreter, the packages of the group `executor` as
 uv.lock has them, imgsearch itself, and its machine code for this kind of CPU. The same checkout on the same machine
 gives the same bytes. A worker's machine needs the same architecture and a glibc at least as new as this one's.
@@ -24,7 +25,7 @@ from pathlib import Path
 
 from archive import interpreter, prune
 from imgsearch import __version__
-from imgsearch.lake.archive import MANIFEST, Manifest
+from imgsearch.lake.archive import MANIFEST, Manifest, archive_name
 from imgsearch.lake.package import code_id, package_files
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,12 +35,12 @@ LEVEL = 12  # libdeflate's best
 WHEN = 315_532_800  # 1980-01-01, the time of every file in the archive
 
 
-def build(env: Path, uv: str) -> Manifest:
-    """Make the environment in the folder ``env``."""
+def build(env: Path, uv: str, group: str) -> Manifest:
+    """Make the environment in the folder ``env``. ``group``: whose packages, ``executor`` or ``driver``."""
     code, files = code_id(), package_files()
-    site = interpreter.copy_interpreter(env)
-    install(site, uv, "executor")
-    prune.prune_packages(site)
+    site = interpreter.copy_interpreter(env, prune.STDLIB + (prune.ONLY_DRIVERS if group == "executor" else ""))
+    install(site, uv, group)
+    prune.prune_packages(site, prune.PACKAGES if group == "executor" else "")
     for name, content in files:
         path = site / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -47,7 +48,7 @@ def build(env: Path, uv: str) -> Manifest:
     interpreter.copy_libraries(env)
     prune.trim_libraries(env)
     python = str(env / "bin" / "python")
-    run(python, str(HERE / "bytecode.py"), str(env))
+    run(python, str(HERE / "bytecode.py"), str(env), group)
     run(python, str(HERE / "kernels.py"))
     manifest = Manifest(
         version=__version__, code=code, python=platform.python_version(), system=platform.system(),
@@ -62,7 +63,8 @@ def install(site: Path, uv: str, group: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         locked = Path(folder, "locked.txt")
         groups = ["--frozen", "--no-emit-project", "--only-group", group]
-        run(uv, "export", "--quiet", "--project", str(ROOT), *groups, "--output-file", str(locked))
+        spark = ["--no-emit-package", "pyspark", "--no-emit-package", "py4j"]  # the cluster's own
+        run(uv, "export", "--quiet", "--project", str(ROOT), *groups, *spark, "--output-file", str(locked))
         run(
             uv, "pip", "install", "--quiet", "--python", sys.executable, "--target", str(site), "--no-deps",
             "--require-hashes", "--link-mode", "copy", "-r", str(locked),
@@ -105,17 +107,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Build, pack, print both sizes."""
     parser = argparse.ArgumentParser(prog="make package", description=__doc__.splitlines()[0])
     parser.add_argument("--uv", default="uv")
+    parser.add_argument("--for", dest="group", choices=("executor", "driver"), default="executor")
     parser.add_argument("--output", type=Path, default=ROOT / "dist")
     given = parser.parse_args(argv)
     given.output.mkdir(parents=True, exist_ok=True)
-    tag = f"py{sys.version_info[0]}{sys.version_info[1]}-{platform.system().lower()}-{platform.machine()}"
-    out = given.output / f"imgsearch-{__version__}-{tag}.tar.gz"
+    out = given.output / archive_name(__version__, given.group)
     uv = os.path.abspath(shutil.which(given.uv) or given.uv)
     with one_at_a_time(), tempfile.TemporaryDirectory() as tools:
         shutil.rmtree(PLACE, ignore_errors=True)
         install(Path(tools), uv, "package")
         sys.path.insert(0, tools)
-        manifest = build(PLACE, uv)
+        manifest = build(PLACE, uv, given.group)
         pack(PLACE, out)
         unpacked = sum(path.lstat().st_size for path in PLACE.rglob("*") if path.is_file())
         shutil.rmtree(PLACE)

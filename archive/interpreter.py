@@ -18,14 +18,17 @@ VERSION = f"{sys.version_info[0]}.{sys.version_info[1]}"
 NAME = f"python{VERSION}"
 
 
-def copy_interpreter(env: Path) -> Path:
-    """Make ``env/bin`` and ``env/lib/pythonX.Y``; returns the site-packages. Python finds its own library beside it."""
+def copy_interpreter(env: Path, without: str) -> Path:
+    """Make ``env/bin`` and ``env/lib/pythonX.Y``; returns the site-packages. Python finds its own library beside it.
+
+    ``without``: patterns of what is left out of the standard library.
+    """
     library = env / "lib" / NAME
     shutil.copytree(sysconfig.get_path("stdlib"), library, ignore=_left_out)
     extensions = Path(sysconfig.get_config_var("DESTSHARED"))
     if not (library / "lib-dynload").is_dir() and extensions.is_dir():
         shutil.copytree(extensions, library / "lib-dynload")
-    prune.prune_stdlib(library)
+    prune.prune_stdlib(library, without)
     (env / "bin").mkdir()
     shutil.copy2(os.path.realpath(sys.executable), env / "bin" / NAME)
     script = Path(__file__).with_name("python.sh").read_text()

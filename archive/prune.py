@@ -14,8 +14,10 @@ test idlelib tkinter turtledemo turtle.py lib2to3 ensurepip venv pydoc_data dist
 site-packages dist-packages sitecustomize.py EXTERNALLY-MANAGED antigravity.py
 lib-dynload/_test* lib-dynload/xx* lib-dynload/_xx* lib-dynload/_tkinter* lib-dynload/_curses* lib-dynload/readline*
 lib-dynload/_gdbm* lib-dynload/_dbm* lib-dynload/nis* lib-dynload/_crypt.* lib-dynload/ossaudiodev* lib-dynload/spwd*
-lib-dynload/_sqlite3* lib-dynload/_ssl* lib-dynload/_codecs_* lib-dynload/_multibytecodec*
+lib-dynload/_sqlite3* lib-dynload/_codecs_* lib-dynload/_multibytecodec*
 """
+#: Of the standard library too, where there is no driver: pyarrow's filesystems ask for it.
+ONLY_DRIVERS = "lib-dynload/_ssl*"
 #: Of the installed packages. Spark's JVM reads Parquet and object stores; workers only see Arrow batches.
 PACKAGES = """
 bin share *.dist-info/RECORD *.dist-info/INSTALLER *.dist-info/REQUESTED
@@ -49,16 +51,16 @@ SYSTEM = (
 )
 
 
-def prune_stdlib(folder: Path) -> None:
-    """Leave out of a copy of the standard library what ``STDLIB`` names."""
-    _remove(folder, STDLIB)
+def prune_stdlib(folder: Path, patterns: str) -> None:
+    """Leave out of a copy of the standard library what ``patterns`` name."""
+    _remove(folder, patterns)
     _remove_kinds(folder)
 
 
-def prune_packages(site: Path) -> None:
-    """Leave out of installed packages what ``PACKAGES`` names; nothing that is left asks for a library that went."""
+def prune_packages(site: Path, patterns: str = PACKAGES) -> None:
+    """Leave out of installed packages what ``patterns`` name; nothing that is left asks for a library that went."""
     before = {path.name for path in libraries(site)}
-    _remove(site, PACKAGES)
+    _remove(site, patterns)
     _remove_kinds(site)
     gone = before - {path.name for path in libraries(site)}
     for path in libraries(site):

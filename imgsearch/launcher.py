@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return run_sparkless(name, options)
         if answer != WANTS_SPARK:
             return answer
-        archive = archive_to_ship() if submission.has("--ship") else None
+        archive = archive_to_ship(submission.properties(os.environ)) if submission.has("--ship") else None
         planned = plan(submission, os.environ, megabytes(), is_terminal(), archive)
     except UserError as e:
         print(f"imgsearch: {e}", file=sys.stderr, flush=True)

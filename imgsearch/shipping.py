@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import platform
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from imgsearch.errors import UserError
-from imgsearch.lake.archive import CODE, check_archive
+from imgsearch.lake.archive import CODE, archive_name, check_archive
 from imgsearch.lake.package import code_id
 from imgsearch.lake.settings import CHECKOUT
 
@@ -33,10 +32,13 @@ def ship_settings(archive: Path, settings: Mapping[str, str]) -> dict[str, str]:
     return added | {f"spark.executorEnv.{CODE}": code_id()}
 
 
-def archive_to_ship() -> Path:
-    """The newest archive for this Python, built if it is missing or of other code. Raises ``UserError``."""
-    tag = f"py{sys.version_info[0]}{sys.version_info[1]}-{platform.system().lower()}-{platform.machine()}"
-    archives = sorted((CHECKOUT / "dist").glob(f"imgsearch-*-{tag}.tar.gz"), key=lambda path: path.stat().st_mtime)
+def archive_to_ship(settings: Mapping[str, str]) -> Path:
+    """The newest archive for this Python, built if it is missing or of other code. Raises ``UserError``.
+
+    Where the driver runs on the cluster too (``--deploy-mode cluster``), it is the one for drivers.
+    """
+    group = "executor" if settings.get("spark.submit.deployMode", "client") == "client" else "driver"
+    archives = _archives(group)
     if archives:
         try:
             check_archive(archives[-1])
@@ -44,26 +46,32 @@ def archive_to_ship() -> Path:
         except UserError:
             if not (CHECKOUT / "archive" / "build.py").is_file():
                 raise
-    return _build(tag)
+    return _build(group)
 
 
-def _build(tag: str) -> Path:
+def _archives(group: str) -> list[Path]:
+    """Those in ``dist``, oldest first."""
+    found = (CHECKOUT / "dist").glob(archive_name("[0-9]*", group))
+    return sorted(found, key=lambda path: path.stat().st_mtime)
+
+
+def _build(group: str) -> Path:
     if not (CHECKOUT / "archive" / "build.py").is_file():
         raise UserError(
             "--ship: there is no archive here, and only a checkout can make one; give it by --archives FILE#env"
         )
     print(
-        "imgsearch: making the archive that executors get (once for each state of the code)",
+        f"imgsearch: making the archive that {group}s get (once for each state of the code)",
         file=sys.stderr,
         flush=True,
     )
     uv = subprocess.run(["bash", "setup.sh", "uv"], cwd=CHECKOUT, capture_output=True, text=True, check=False).stdout
     done = subprocess.run(
-        [sys.executable, "-m", "archive.build", "--uv", uv.strip()],
+        [sys.executable, "-m", "archive.build", "--uv", uv.strip(), "--for", group],
         cwd=CHECKOUT, capture_output=True, text=True, check=False,
         env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
     )  # fmt: skip
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise UserError(f"--ship: the archive could not be made ({reason}); `make package` shows more")
-    return max((CHECKOUT / "dist").glob(f"imgsearch-*-{tag}.tar.gz"), key=lambda path: path.stat().st_mtime)
+    return _archives(group)[-1]

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from imgsearch import launcher, short_jobs
+from imgsearch import launcher, shipping, short_jobs
 from imgsearch.errors import UserError
 from imgsearch.job import WANTS_SPARK, settings_of
+from imgsearch.lake.archive import archive_name
 from imgsearch.lake.submit import parse_submission
 
 JOB = ("drop", "--warehouse", "w", "--encoder", "x")
@@ -264,3 +265,13 @@ def test_a_short_jobs_jvm_has_one_compiler(spark_home: Path, tmp_path: Path) -> 
     assert options(images_of(tmp_path / "many", 2_000_000)) is None
     assert options(tmp_path / "few", "--master", "yarn") is None
     assert options(tmp_path / "few", "--conf", "spark.driver.extraJavaOptions=-Dx=1") == "-Dx=1"
+
+
+def test_a_driver_on_the_cluster_gets_an_archive_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shipping, "CHECKOUT", tmp_path)
+    monkeypatch.setattr(shipping, "check_archive", lambda path: None)
+    (tmp_path / "dist").mkdir()
+    for group in ("executor", "driver"):
+        (tmp_path / "dist" / archive_name("0.1.0", group)).touch()
+    assert shipping.archive_to_ship({}).name == archive_name("0.1.0")
+    assert shipping.archive_to_ship({"spark.submit.deployMode": "cluster"}).name == archive_name("0.1.0", "driver")

@@ -37,6 +37,16 @@ class Manifest(NamedTuple):
         return f"imgsearch {self.version} ({self.code}), Python {self.python}, {self.system} {self.machine}"
 
 
+def archive_name(version: str, group: str = "executor") -> str:
+    """The file's name, for this Python and platform; ``version`` may be a glob. ``group``: ``executor`` or ``driver``.
+
+    >>> archive_name("[0-9]*").startswith("imgsearch-[0-9]*-py3"), archive_name("1.0", "driver")[:21]
+    (True, 'imgsearch-driver-1.0-')
+    """
+    tag = f"py{sys.version_info[0]}{sys.version_info[1]}-{platform.system().lower()}-{platform.machine()}"
+    return f"imgsearch-{'driver-' if group == 'driver' else ''}{version}-{tag}.tar.gz"
+
+
 def read_manifest(path: Path) -> Manifest:
     """The manifest of an archive file. Raises ``UserError`` where it has none."""
     try:

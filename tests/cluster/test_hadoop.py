@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from support.chain import SHIPPED, Gallery, Place, differences, run_chain, tables
+from support.chain import N_KINDS, SHIPPED, Gallery, Place, differences, run_chain, tables
 from support.hadoop import Hdfs, Yarn, hadoop_fs
 
 pytestmark = [pytest.mark.cluster, pytest.mark.spark]
@@ -37,8 +38,10 @@ def test_the_chain_on_hdfs_and_yarn_is_the_local_one(
     assert "kind 3" in report
 
 
-def test_a_job_with_its_driver_on_the_cluster(on_yarn: Place, resource_manager: Yarn) -> None:
+def test_a_pipeline_with_its_driver_on_the_cluster(on_yarn: Place, resource_manager: Yarn) -> None:
+    """The driver's Python comes in the archive too, with the packages that only a driver needs, and the encoder."""
     place = Place(on_yarn.base, [*on_yarn.options, "--deploy-mode", "cluster"], on_yarn.env)
-    place.submit("label", "--warehouse", f"{place.base}/w", "--labels", f"{place.base}/labels.csv")
+    place.submit("pipeline", "--input", f"{place.base}/pictures", "--warehouse", f"{place.base}/of a container",
+                 "--n-clusters", N_KINDS, "--output", f"{place.base}/its export")  # fmt: skip
     said = "".join(path.read_text() for path in resource_manager.logs.rglob("stdout"))
-    assert "label: " in said
+    assert re.search(r"^pipeline: 89 in, 86 out, 3 quarantined", said, re.MULTILINE), said[-2000:]

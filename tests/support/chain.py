@@ -67,7 +67,7 @@ class Place:
 
         environ = {**os.environ, **ON_LOOPBACK, **self.env}
         submission = parse_submission([*SMALL, *self.options, "export"])
-        archive = archive_to_ship() if submission.has("--ship") else None
+        archive = archive_to_ship(submission.properties(environ)) if submission.has("--ship") else None
         made = plan(submission, environ, memory=8192, terminal=False, archive=archive)
         argv = [str(word) for job in jobs for word in ("+", *job)][1:]
         return self._run([*made.command[:-1], str(Path(__file__).with_name("several_jobs.py")), *argv], made.environ)
