@@ -27,6 +27,8 @@ OWN_TO_A_RUN = {
 }  # fmt: skip
 #: Where a projection lies; its axes, which turn where variances are nearly equal (vectors are compared).
 OWN_TO_A_TABLE = {("projections", "path"), ("projections", "components")}
+#: What only some stores have.
+OWN_TO_A_STORE = {"etag"}
 #: The launcher's option that sends executors their Python and packages.
 SHIPPED = ["--ship"]
 #: For `file:` where driver and workers are two users: both may write what either makes (conf/standalone/README.md).
@@ -130,8 +132,8 @@ def tables(warehouse: Path, base: str) -> dict[str, pd.DataFrame]:
 
 
 def _comparable(spec: TableSpec, frame: pd.DataFrame, base: str, medoids: dict[int, str]) -> pd.DataFrame:
-    own = [c for c in frame.columns if c in OWN_TO_A_RUN or c.endswith("_at") or (spec.name, c) in OWN_TO_A_TABLE]
-    frame = frame.drop(columns=own)
+    own = [c for c in frame.columns if c in OWN_TO_A_RUN | OWN_TO_A_STORE or c.endswith("_at")]
+    frame = frame.drop(columns=[*own, *(c for c in frame.columns if (spec.name, c) in OWN_TO_A_TABLE)])
     for column in frame:
         if column in ("cluster_id", "second_cluster_id", "nearest_cluster_id"):
             frame[column] = frame[column].map(medoids)
