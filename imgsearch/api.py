@@ -29,6 +29,7 @@ from imgsearch.config import (
     ExportConfig,
     IngestConfig,
     LabelConfig,
+    NeighboursConfig,
     SearchConfig,
 )
 from imgsearch.duplicates import dedup
@@ -42,7 +43,7 @@ from imgsearch.lake.store import TableStore
 from imgsearch.projections import compress
 from imgsearch.projections.spaces import current_projection, vectors_of
 from imgsearch.report import export
-from imgsearch.retrieval import search
+from imgsearch.retrieval import neighbours, search
 from imgsearch.retrieval.searches import answers_of
 from imgsearch.tables import ALL_TABLES, DUPLICATES, IMAGE_LABELS, LEAKS, MATCHES, METRICS, TableSpec
 
@@ -79,6 +80,10 @@ class Warehouse:
     def compress(self, **settings: Any) -> RunSummary:
         """Fit a projection, or use the one there is, and write ``vectors``."""
         return self._run(CompressConfig, compress.run, settings)
+
+    def neighbours(self, **settings: Any) -> RunSummary:
+        """List the nearest images of each image that has no list yet; ``search(spread=True)`` needs them."""
+        return self._run(NeighboursConfig, neighbours.run, settings)
 
     def cluster(self, **settings: Any) -> RunSummary:
         """Fit clusters, or assign what is new to the clusters there are."""
@@ -168,6 +173,6 @@ for _method, _config in (
     (Warehouse.ingest, IngestConfig), (Warehouse.embed, EmbedConfig), (Warehouse.compress, CompressConfig),
     (Warehouse.cluster, ClusterConfig), (Warehouse.label, LabelConfig), (Warehouse.search, SearchConfig),
     (Warehouse.calibrate, CalibrateConfig), (Warehouse.dedup, DedupConfig), (Warehouse.evaluate, EvaluateConfig),
-    (Warehouse.export, ExportConfig),
+    (Warehouse.export, ExportConfig), (Warehouse.neighbours, NeighboursConfig),
 ):  # fmt: skip
     _document(_method, _config)

@@ -101,6 +101,15 @@ class CompressConfig:
 
 
 @dataclass(frozen=True)
+class NeighboursConfig:
+    """Settings of ``neighbours``."""
+
+    about: ClassVar[str] = "list the 20 nearest images of each image, to 'neighbours': `search --spread` needs it"
+    warehouse: str = option(WAREHOUSE_HELP, metavar="W")
+    encoder: str | None = option("encoder_id, its name, or a projection_id (default: the latest)", None)
+
+
+@dataclass(frozen=True)
 class ClusterConfig:
     """Settings of ``cluster``."""
 

@@ -57,6 +57,7 @@ JOBS: dict[str, Job] = {
     "ingest": Job("imgsearch.config:IngestConfig", "imgsearch.images.ingest:run"),
     "embed": Job("imgsearch.config:EmbedConfig", "imgsearch.encoders.embed:run"),
     "compress": Job("imgsearch.config:CompressConfig", "imgsearch.projections.compress:run"),
+    "neighbours": Job("imgsearch.config:NeighboursConfig", "imgsearch.retrieval.neighbours:run"),
     "cluster": Job("imgsearch.config:ClusterConfig", "imgsearch.clusters.cluster:run"),
     "label": Job("imgsearch.config:LabelConfig", "imgsearch.labels.label:run"),
     "search": Job("imgsearch.config:SearchConfig", "imgsearch.retrieval.search:run"),

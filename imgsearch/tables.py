@@ -154,6 +154,19 @@ VECTORS = TableSpec(
     job="compress",
 )
 
+NEIGHBOURS = TableSpec(
+    "neighbours",
+    """
+    image_id STRING NOT NULL,
+    projection_id STRING NOT NULL,
+    image_key BIGINT NOT NULL COMMENT 'the first 63 bits of image_id: by this the lists name images',
+    neighbours BINARY NOT NULL COMMENT 'packed little-endian int64: image_key of the 20 nearest others, best first',
+    scores BINARY NOT NULL COMMENT 'packed little-endian float32: their cosines; where there are fewer, key -1, -inf'
+    """,
+    key=("image_id", "projection_id"),
+    job="neighbours",
+)
+
 CLUSTERS = TableSpec(
     "clusters",
     """
@@ -425,7 +438,7 @@ RUNS = TableSpec(
 )
 
 ALL_TABLES = (
-    IMAGES, CONTENTS, QUARANTINE, ENCODERS, EMBEDDINGS, PROJECTIONS, VECTORS, CLUSTERS, MEMBERS, CLUSTER_EVENTS,
-    CLUSTER_CURVE, DRIFT, MAP_POINTS, LABELS, IMAGE_LABELS, SEARCHES, MATCHES, GROUP_MATCHES, CALIBRATIONS,
-    DUPLICATES, LEAKS, METRICS, RUNS,
+    IMAGES, CONTENTS, QUARANTINE, ENCODERS, EMBEDDINGS, PROJECTIONS, VECTORS, NEIGHBOURS, CLUSTERS, MEMBERS,
+    CLUSTER_EVENTS, CLUSTER_CURVE, DRIFT, MAP_POINTS, LABELS, IMAGE_LABELS, SEARCHES, MATCHES, GROUP_MATCHES,
+    CALIBRATIONS, DUPLICATES, LEAKS, METRICS, RUNS,
 )  # fmt: skip

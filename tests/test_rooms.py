@@ -29,6 +29,7 @@ LEVEL = {room: level for level, group in enumerate(ORDER) for room in group}
 CALLERS = {"pipeline", "api", "job", "plantdemo"}
 JOB_FILES = {
     "images.ingest", "encoders.embed", "projections.compress", "clusters.cluster", "labels.label", "retrieval.search",
+    "retrieval.neighbours",
     "labels.calibrate", "duplicates.dedup", "labels.evaluate", "report.export", "upkeep.drop", "review.review",
 }  # fmt: skip
 #: Files that may import Spark (marked * in LAYOUT.md).
@@ -39,7 +40,8 @@ WITH_SPARK = {
     "projections": "compress learning projecting spaces",
     "encoders": "embed slices udf",
     "clusters": "cluster blocks rounds store layout drift_table numbers metadata thresholds",
-    "retrieval": "search queries conditions join matches recall group_search searches expanding id_keys frames",
+    "retrieval": "search queries conditions join matches recall group_search searches expanding id_keys frames "
+    "hash_ranges neighbours neighbour_lists",
     "duplicates": "dedup near grouping",
     "labels": "label decided imports evaluate calibrate names spreading agreement retrieval_quality",
     "report": "export star_schema thumbnail_rows match_grid",

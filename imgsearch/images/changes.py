@@ -24,6 +24,7 @@ from imgsearch.tables import (
     LEAKS,
     MAP_POINTS,
     MEMBERS,
+    NEIGHBOURS,
     QUARANTINE,
     VECTORS,
 )
@@ -142,7 +143,7 @@ def forget(warehouse: TableStore, leaving: DataFrame, rows: DataFrame, sweep: bo
     lost = warehouse.stage(lost, "lost")
     n_lost = lost.count()
     if n_lost:
-        for spec in (EMBEDDINGS, VECTORS, MEMBERS, MAP_POINTS, CONTENTS):
+        for spec in (EMBEDDINGS, VECTORS, NEIGHBOURS, MEMBERS, MAP_POINTS, CONTENTS):
             warehouse.delete_matching(spec, lost, "t.image_id = s.image_id")
         warehouse.delete_matching(QUARANTINE, lost, "t.image_id = s.image_id AND t.stage <> 'ingest'")
     for spec in (IMAGE_LABELS, DUPLICATES, LEAKS):

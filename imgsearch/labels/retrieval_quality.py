@@ -14,10 +14,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from pyspark import Broadcast
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from imgsearch.keys import KEY_DIGITS, order_keys
+from imgsearch.keys import order_keys
 from imgsearch.labels.metrics import Retrieval, retrieval
 from imgsearch.labels.tally import BINS, Tally
 from imgsearch.lake.batches import Batches
@@ -25,6 +25,7 @@ from imgsearch.lake.memory import task_memory
 from imgsearch.lake.session import n_slots
 from imgsearch.retrieval.expanding import expanded
 from imgsearch.retrieval.expansion import expand_each
+from imgsearch.retrieval.hash_ranges import hash_between
 from imgsearch.retrieval.join import search
 from imgsearch.vectors import Ids, Matrix, unpack
 
@@ -143,7 +144,7 @@ def _passes(labelled: Labelled, expand: int) -> Iterator[DataFrame]:
     n_passes = -(-labelled.n_queries // most)
     for number in range(n_passes):
         share = labelled.n_queries / labelled.size / n_passes
-        table = frame.where(_hash_between(number * share, (number + 1) * share)).orderBy("image_id").toArrow()
+        table = frame.where(hash_between(number * share, (number + 1) * share)).orderBy("image_id").toArrow()
         queries_of_pass = QueryPass(
             unpack(table.column("vector"), dim), order_keys(table.column("image_id")), table.column("class").to_numpy()
         )
@@ -153,13 +154,6 @@ def _passes(labelled: Labelled, expand: int) -> Iterator[DataFrame]:
             near = search(queries_of_pass.queries, frame, expand, own=queries_of_pass.keys)
             queries_of_pass = queries_of_pass._replace(queries=expanded(queries_of_pass.queries, near, frame, expand))
         yield _one_pass(frame, queries_of_pass)
-
-
-def _hash_between(low: float, high: float) -> Column:
-    """Ids from the share ``low`` of all hashes to the share ``high``: a sample that no partitioning can change."""
-    digits, most = KEY_DIGITS, 16**KEY_DIGITS
-    above = F.col("image_id") >= f"{int(low * most):0{digits}x}"
-    return above if high >= 1 else above & (F.col("image_id") < f"{int(high * most):0{digits}x}")
 
 
 def _one_pass(frame: DataFrame, queries_of_pass: QueryPass) -> DataFrame:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from imgsearch.topk.topk import RunningTopK
+from imgsearch.topk.topk import RunningTopK, TopK, merge
 from imgsearch.vectors import Ids, Matrix
 
 NOBODY = -1
@@ -85,6 +85,13 @@ def reciprocal(lists: Lists, degree: int = DEGREE) -> Graph:
         agrees = (places[part] == own[:, None, None]).any(axis=2) & (part != NOBODY)
         rows[start : start + _BLOCK] = np.where(agrees, part, NOBODY)
     return graph._replace(rows=rows)
+
+
+def merged(lists: TopK, candidates: TopK, k: int) -> TopK:
+    """The best ``k`` of both for each of n images; a neighbour that both have counts once."""
+    repeated = (candidates.ids[:, :, None] == lists.ids[:, None, :]).any(axis=2)
+    others = TopK(np.where(repeated, NOBODY, candidates.ids), np.where(repeated, -np.inf, candidates.scores))
+    return merge([lists, TopK(others.ids, others.scores.astype(np.float32))], k)
 
 
 def lists_of(vectors: Matrix, k: int) -> Lists:
