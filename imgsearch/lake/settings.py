@@ -55,6 +55,9 @@ def session_settings(settings: Mapping[str, str]) -> dict[str, str]:
     slots = local_slots(settings.get("spark.master", "local[*]"))
     if slots is not None:  # Spark's default of 200 is for clusters
         defaults["spark.sql.shuffle.partitions"] = str(2 * slots)
+        # A local master offers its slots when a task ends, and never again: beside cached rows, a file of HDFS that
+        # waits to be read on its own host waits for ever (SPARK-4939).
+        defaults["spark.locality.wait"] = "0s"
     added = {key: value for key, value in defaults.items() if key not in settings}
     extensions = settings.get("spark.sql.extensions", "")
     if extensions and DELTA_EXTENSION not in extensions:

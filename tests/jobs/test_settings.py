@@ -89,6 +89,7 @@ def test_nothing_given_has_our_defaults(tmp_path: Path) -> None:
     settings = launch(tmp_path).settings
     assert settings["spark.master"] == "local[*]"
     assert settings["spark.sql.shuffle.partitions"] == str(2 * (os.cpu_count() or 1))
+    assert settings["spark.locality.wait"] == "0s"  # with more, a task set of mixed locality hangs in local mode
     assert settings["spark.app.name"] == "imgsearch drop"
     assert settings["spark.databricks.delta.snapshotPartitions"] == "2"
     assert settings["spark.driver.memory"].endswith("m")
