@@ -89,7 +89,7 @@ def _run(spark: Any, name: str, size: int, folder: Path) -> int:
         "label": {"labels": str(folder / "labels.csv")},
         "search": {"queries": str(folder / "queries.csv"), "exclude_self": True},
         "dedup": {}, "evaluate": {"truth": str(folder / "truth.csv")},
-        "calibrate": {"truth": str(folder / "truth.csv"), "precision": 0.8},
+        "calibrate": {"truth": str(folder / "truth.csv"), "target_precision": 0.8},
         "export": {"output": str(folder / "export")},
         "ingest_pictures": {"input": str(folder / "pictures")}, "embed_pictures": {},
         **{f"small_ingest_{i}": {"input": str(folder / "pictures")} for i in range(1, SMALL_INGESTS + 1)},
@@ -175,7 +175,7 @@ def sizes(wanted: Iterable[int], jobs: Iterable[str], folder: Path) -> None:
     for size in wanted:
         place = folder / str(size)
         for name in [j for j in JOBS if j in jobs]:
-            if name in ("make", "grow") and _made(size).get(name):
+            if name in ("make", "grow") and _made(size).get(name) and (place / "w").is_dir():
                 continue
             try:
                 keep({str(size): {name: measured(name, size, place)}})
