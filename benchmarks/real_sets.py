@@ -39,7 +39,7 @@ from imgsearch.labels.metrics import retrieval  # noqa: E402
 from imgsearch.projections.moments import Moments  # noqa: E402
 from imgsearch.projections.projection import fit  # noqa: E402
 from imgsearch.projections.storage import expand, shrink  # noqa: E402
-from imgsearch.retrieval.expansion import expand_each  # noqa: E402
+from imgsearch.retrieval.expansion import expand_each, nearest_others  # noqa: E402
 from imgsearch.terminal import render_table  # noqa: E402
 from imgsearch.vectors import Matrix  # noqa: E402
 
@@ -83,9 +83,12 @@ def nearest(vectors: Matrix) -> np.ndarray:
     return scores.argmax(axis=1)
 
 
-def quality(vectors: Matrix, labels: list[str], queries: Matrix | None = None) -> dict[str, float]:
-    """Precision at 1 and 10, and mean average precision; ``queries``: what the images ask with, if not themselves."""
-    result = retrieval(vectors, labels, (1, 10), queries)
+def quality(
+    vectors: Matrix, labels: list[str], queries: Matrix | None = None, ahead: np.ndarray | None = None
+) -> dict[str, float]:
+    """Precision at 1 and 10, and mean average precision; ``queries``: what the images ask with, if not themselves;
+    ``ahead``: rows that come first, as the nearest does with ``--expand``."""
+    result = retrieval(vectors, labels, (1, 10), queries, ahead=ahead)
     at_one, at_ten = np.nanmean(result.precision_at_k, axis=0)
     return {"p@1": float(at_one), "p@10": float(at_ten), "mAP": float(np.nanmean(result.average_precision))}
 
@@ -119,11 +122,12 @@ def measure(
             }
             rows.append(row | {"images/s": rate if kind == "embedding" else None})
         if precision == "float32":
-            asked = {f"asked with {m} more": expand_each(small, m) for m in expansions}
+            first = nearest_others(small, 1, np.arange(len(small))).ids
+            asked = {f"asked with {m} more": (expand_each(small, m), first) for m in expansions}
             for ways in augment:
-                asked[f"asked {ways}"] = projection.apply(embedded(encoder, paths, tuple(ways.split(",")))[0])
+                asked[f"asked {ways}"] = (projection.apply(embedded(encoder, paths, tuple(ways.split(",")))[0]), None)
             rows += [
-                {"set": name, "precision": precision, "vectors": how, **quality(small, labels, queries)}
+                {"set": name, "precision": precision, "vectors": how, **quality(small, labels, *queries)}
                 for how, queries in asked.items()
             ]
     return rows

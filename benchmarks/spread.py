@@ -7,8 +7,8 @@ Leave one out, 256 components: every image asks all others. ``plain`` is the cos
 it. ``whitening .25`` is that projection, plain; ``expand 3`` query expansion with the cosine's first place kept;
 ``spread`` the diffusion of ``imgsearch/retrieval/diffusion.py``, of which each image's own node is taken out, so that
 it asks as a new picture would. Beside the sets as they are, parts of ``grocery`` with few pictures of a thing
-(``by twos``, ``by fives``: so many of each class, the mean of ten draws) and ``twos among all`` (every second class has two
-pictures, and only they ask; the other classes are whole).
+(``by twos``, ``by fives``: so many of each class, the mean of ten draws) and ``twos among all`` (every second class has
+two pictures, and only they ask; the other classes are whole).
 """
 
 from __future__ import annotations

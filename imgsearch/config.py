@@ -173,7 +173,15 @@ class SearchConfig:
     group_by: str | None = option("return groups (values of this column of 'images') instead of images", None, "COLUMN")
     group_best: int = option("a group's score is the mean of its M best images (1: its best image)", 1, "M")
     expand: int = option(
-        "search again with each query moved towards its M best matches (alpha query expansion)", 0, "M"
+        "search again with each query moved towards its M best matches (alpha query expansion); the nearest stays "
+        "first. Helps where a thing has several pictures, hurts where it has one other",
+        0,
+        "M",
+    )
+    spread: bool = option(
+        "after the first three by cosine, rank by diffusion on the table 'neighbours' (score stays the cosine): all "
+        "pictures of a thing. Helps where things have ten pictures or more, hurts where a thing has one or two others",
+        False,
     )
     augment: str | None = option("embed queries in several ways and take the mean: flip, rotate", None, "flip,rotate")
     output: str | None = option("write the matches to this file too (.csv or .parquet)", None, "PATH")
@@ -202,6 +210,8 @@ class SearchConfig:
             raise UserError.option(
                 "check_queries", self.check_queries, "--recall picks nprobe by them; ask for 1 or more"
             )
+        if self.spread and self.group_by is not None:
+            raise UserError(f"--spread and --group-by {self.group_by}: give one; --spread ranks images, not groups")
         within("group_best", self.group_best, 1, 100)
         within("expand", self.expand, 0, 100)
         for name in (self.augment or "").split(",") if self.augment is not None else ():
@@ -264,6 +274,8 @@ class EvaluateConfig:
     )
     label_column: str = option("the column of the truth file to evaluate against", "label", "NAME")
     expand: int = option("measure `search --expand M` too (alpha query expansion)", 0, "M")
+    spread: bool = option("measure `search --spread` too (diffusion on neighbours), on 30,000 images at most", False)
+    compare: bool = option("compare ways to search on this truth, and say which one to take and what to type", False)
     sample: int = option(
         "images that are queries; the standard error is printed (0: all; time grows with their number)", 10_000, "N"
     )

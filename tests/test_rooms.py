@@ -41,9 +41,9 @@ WITH_SPARK = {
     "encoders": "embed slices udf",
     "clusters": "cluster blocks rounds store layout drift_table numbers metadata thresholds",
     "retrieval": "search queries conditions join matches recall group_search searches expanding id_keys frames "
-    "hash_ranges neighbours neighbour_lists",
+    "hash_ranges neighbours neighbour_lists ahead spreading",
     "duplicates": "dedup near grouping",
-    "labels": "label decided imports evaluate calibrate names spreading agreement retrieval_quality",
+    "labels": "label decided imports evaluate calibrate names spreading agreement retrieval_quality comparison",
     "report": "export star_schema thumbnail_rows match_grid",
     "upkeep": "drop status",
 }

@@ -16,7 +16,8 @@ from imgsearch.config import EvaluateConfig
 from imgsearch.errors import UserError
 from imgsearch.images.image_names import csv_frame, resolved, some_name
 from imgsearch.labels.agreement import cluster_metrics, label_metrics, search_metrics
-from imgsearch.labels.retrieval_quality import CUTS, Labelled, quality
+from imgsearch.labels.comparison import COMPARED, Measured, compare, metrics_of, report
+from imgsearch.labels.retrieval_quality import CUTS, EXACT, Labelled, part, quality
 from imgsearch.lake.csv_files import write_file
 from imgsearch.lake.identifiers import quoted_part
 from imgsearch.lake.owned import check_file
@@ -50,19 +51,21 @@ def run(spark: SparkSession, config: EvaluateConfig) -> RunSummary:
         check_file(config.output, "metric")
     truth = read_truth(warehouse, config.truth, config.label_column)
     labelled = labelled_vectors(warehouse, projection.projection_id, truth, config)
-    metrics = retrieval_metrics(labelled, config.expand)
+    metrics = retrieval_metrics(labelled, config.expand, spread=config.spread)
+    compared = compare(warehouse, projection, labelled, config.expand) if config.compare else []
     matches = answers_of(warehouse, MATCHES, config.search_id)
     members, labels = (warehouse.read_or_empty(spec) for spec in (MEMBERS, IMAGE_LABELS))
     members = members.where(F.col("projection_id") == projection.projection_id)
     agreement = cluster_metrics(members, truth.labels) + label_metrics(labels, truth.labels)
     agreement += search_metrics(matches, truth.labels, truth.of_path, CUTS)
     metrics += [(name, k, value, None) for name, k, value in agreement]
+    metrics += metrics_of(compared)
     # that one is the last search's, and those of projections are the last fit's
     others = f"metric <> '{RECALL_METRIC}' AND NOT startswith(metric, '{PROJECTION_METRICS}')"
     warehouse.replace(METRICS, frame_of(spark, METRICS, metrics), where=others)
-    _tell(metrics, config)
+    _tell(metrics, compared, config)
     n, n_labels = truth.labels.agg(F.count("*"), F.count_distinct("label")).collect()[0]
-    notes = (f"{truth.n_unknown} rows of the truth name no ingested image",) if truth.n_unknown else ()
+    notes = _notes(truth, labelled, compared, config)
     details: dict[str, object] = {"truth": config.truth, "labels": n_labels, "without_vector": n - labelled.size}
     details["queries"] = labelled.n_queries
     return finish(warehouse, "evaluate", watch, rows_in=n, rows_out=n, details=details, notes=notes)
@@ -102,13 +105,14 @@ def labelled_vectors(warehouse: TableStore, projection_id: str, truth: Truth, co
     return Labelled(frame, size, min(size, config.sample or size))
 
 
-def retrieval_metrics(labelled: Labelled, expand: int) -> list[Metric]:
+def retrieval_metrics(labelled: Labelled, expand: int, *, spread: bool = False) -> list[Metric]:
     """Leave-one-out retrieval. Images whose label nobody shares ask for what is not there and are left out."""
     metrics: list[Metric] = []
-    for prefix, m in (("", 0), ("expanded_", expand)):
+    for prefix, m in (("", 0), ("expanded_", expand), ("spread_", int(spread))):
         if prefix and not m:
             continue
-        estimates = quality(labelled, m)
+        is_spread = prefix == "spread_"
+        estimates = quality(part(labelled), spread=True) if is_spread else quality(labelled, m)
         if not estimates:
             raise UserError("--truth: every label has one image only; leave-one-out needs two of a kind")
         for name in ("precision", "hit_rate"):
@@ -120,15 +124,27 @@ def retrieval_metrics(labelled: Labelled, expand: int) -> list[Metric]:
     return [(name, k, value, error if sampled or error else None) for name, k, value, error in metrics]
 
 
-def _tell(metrics: list[Metric], config: EvaluateConfig) -> None:
-    """Print the metrics, and write them to ``--output``."""
+def _notes(truth: Truth, labelled: Labelled, compared: list[Measured], config: EvaluateConfig) -> tuple[str, ...]:
+    notes = [f"{truth.n_unknown} rows of the truth name no ingested image"] if truth.n_unknown else []
+    if labelled.size > EXACT and (config.spread or config.compare):
+        notes.append(f"--spread and --compare were measured among {EXACT:,} of the {labelled.size:,} labelled images")
+    if any(each.way.name == "learned" for each in compared):
+        notes.append("the learned projection may have seen these labels: its row is then better than a search will be")
+    return tuple(notes)
+
+
+def _tell(metrics: list[Metric], compared: list[Measured], config: EvaluateConfig) -> None:
+    """Print the metrics and the comparison, and write them to ``--output``."""
     rows = [
         {"metric": name, "k": "" if k is None else str(k), "value": f"{value:.4f}"}
         | {"standard error": "" if not error else f"{error:.4f}"}
         for name, k, value, error in metrics
+        if not name.startswith(COMPARED)
     ]
     columns = ["metric", "k", "value"] + (["standard error"] if any(r["standard error"] for r in rows) else [])
     print(render_table(rows, columns), flush=True)
+    if compared:
+        print(f"\n{report(compared)}", flush=True)
     if config.output is not None:
         names, cuts, values, _ = zip(*metrics, strict=True)
         table = pa.table({"metric": names, "k": pa.array(cuts, pa.int32()), "value": values})

@@ -23,10 +23,13 @@ from imgsearch.labels.tally import BINS, Tally
 from imgsearch.lake.batches import Batches
 from imgsearch.lake.memory import task_memory
 from imgsearch.lake.session import n_slots
+from imgsearch.retrieval.diffusion import spread_each
 from imgsearch.retrieval.expanding import expanded
-from imgsearch.retrieval.expansion import expand_each
+from imgsearch.retrieval.expansion import expand_each, nearest_others
+from imgsearch.retrieval.graph import DEGREE, Lists, lists_of
 from imgsearch.retrieval.hash_ranges import hash_between
 from imgsearch.retrieval.join import search
+from imgsearch.retrieval.spreading import best_of
 from imgsearch.vectors import Ids, Matrix, unpack
 
 CUTS = (1, 5, 10)
@@ -58,13 +61,16 @@ class Labelled(NamedTuple):
     n_queries: int
 
 
-def quality(labelled: Labelled, expand: int = 0) -> dict[str, Estimate]:
+def quality(labelled: Labelled, expand: int = 0, *, spread: bool = False) -> dict[str, Estimate]:
     """``VALUES`` → the mean over all queries that have a relevant image; empty where none has.
 
-    ``expand``: each image asks with so many matches (``retrieval.expansion``). A cut that is no smaller than the
-    gallery is left out.
+    ``expand``: each image asks with so many matches (``retrieval.expansion``), and its nearest stays first. ``spread``:
+    by diffusion (``retrieval.diffusion``) on the labelled images, of which there are at most ``EXACT`` (see ``part``).
+    A cut that is no smaller than the gallery is left out. Raises ``ValueError`` for more with ``spread``.
     """
-    frames = _whole(labelled, expand) if labelled.size <= EXACT else _passes(labelled, expand)
+    if spread and labelled.size > EXACT:
+        raise ValueError(f"{labelled.size} labelled images: diffusion is measured on {EXACT} at most")
+    frames = _whole(labelled, expand, spread) if labelled.size <= EXACT else _passes(labelled, expand)
     sums = np.zeros((3, len(VALUES)))
     for frame in frames:
         sums += _sums(frame)
@@ -77,6 +83,15 @@ def quality(labelled: Labelled, expand: int = 0) -> dict[str, Estimate]:
     return estimates
 
 
+def part(labelled: Labelled) -> Labelled:
+    """The labelled images with the lowest hashes, about ``EXACT`` of them and not more; all of fewer."""
+    if labelled.size <= EXACT:
+        return labelled
+    frame = labelled.frame.where(hash_between(0, EXACT / labelled.size)).orderBy("image_id").limit(EXACT)
+    size = frame.count()
+    return Labelled(frame, size, min(size, labelled.n_queries))
+
+
 def _sums(frame: DataFrame) -> Values:
     """(3, n_values): count, sum and sum of squares; one row from the executors."""
     parts = [f(c) for f in (F.count, F.sum, lambda c: F.sum(F.col(c) * F.col(c))) for c in VALUES]
@@ -85,19 +100,23 @@ def _sums(frame: DataFrame) -> Values:
 
 
 class Whole(NamedTuple):
-    """What is broadcast of a small gallery: (n, dim) ``vectors``, (n,) ``classes``, the ``rows`` that ask."""
+    """What is broadcast of a small gallery: (n, dim) ``vectors``, (n,) ``classes``, the ``rows`` that ask, how many
+    matches a query takes in, and the ``lists`` of neighbours to spread on."""
 
     vectors: Matrix
     classes: Ids
     rows: Ids
     expand: int
+    lists: Lists | None
 
 
-def _whole(labelled: Labelled, expand: int) -> Iterator[DataFrame]:
+def _whole(labelled: Labelled, expand: int, spread: bool) -> Iterator[DataFrame]:
     spark = labelled.frame.sparkSession
     table = labelled.frame.orderBy("image_id").toArrow()  # at most EXACT rows
     rows = np.arange(min(labelled.n_queries, table.num_rows))  # the lowest hashes are a sample
-    whole = Whole(unpack(table.column("vector")), table.column("class").to_numpy(), rows, expand)
+    vectors = unpack(table.column("vector"))
+    lists = lists_of(vectors, DEGREE) if spread else None
+    whole = Whole(vectors, table.column("class").to_numpy(), rows, expand, lists)
     shared = spark.sparkContext.broadcast(whole)
     n_blocks = max(1, min(n_slots(spark) * 4, len(whole.rows) // 64))
     yield spark.range(n_blocks, numPartitions=n_blocks).mapInArrow(rank_blocks(shared, n_blocks), VALUE_SCHEMA)
@@ -107,13 +126,15 @@ def rank_blocks(whole: Broadcast[Whole], n_blocks: int) -> Callable[[Batches], B
     """(block) batches → ``VALUE_SCHEMA`` batches of that block's queries, from the full ranking."""
 
     def rank(batches: Batches) -> Batches:
-        vectors, classes, rows, expand = whole.value
+        vectors, classes, rows, expand, lists = whole.value
         cuts = [cut for cut in CUTS if cut < len(vectors)]
         for batch in batches:
             for block in batch.column(0).to_pylist():
                 own = np.array_split(rows, n_blocks)[block]
                 queries = expand_each(vectors, expand, own) if expand else None
-                yield _values(retrieval(vectors, classes, cuts, queries, own))
+                ahead = nearest_others(vectors, 1, own).ids if expand else None
+                ahead = spread_each(lists, own) if lists is not None else ahead
+                yield _values(retrieval(vectors, classes, cuts, queries, own, ahead))
 
     return rank
 
@@ -129,11 +150,13 @@ def _values(result: Retrieval) -> pa.RecordBatch:
 
 
 class QueryPass(NamedTuple):
-    """What is broadcast of one pass: (n, dim) ``queries``, (n,) their ``keys`` and ``classes``."""
+    """What is broadcast of one pass: (n, dim) ``queries``, (n,) their ``keys`` and ``classes``, and the keys of images
+    that come ``first``, or ``None``."""
 
     queries: Matrix
     keys: Ids
     classes: Ids
+    first: Ids | None = None
 
 
 def _passes(labelled: Labelled, expand: int) -> Iterator[DataFrame]:
@@ -151,8 +174,11 @@ def _passes(labelled: Labelled, expand: int) -> Iterator[DataFrame]:
         if not len(queries_of_pass.keys):
             continue
         if expand:
-            near = search(queries_of_pass.queries, frame, expand, own=queries_of_pass.keys)
-            queries_of_pass = queries_of_pass._replace(queries=expanded(queries_of_pass.queries, near, frame, expand))
+            near = search(queries_of_pass.queries, frame, expand, own=queries_of_pass.keys).persist()
+            first = best_of(near, len(queries_of_pass.keys), 1).keys[:, 0]
+            moved = expanded(queries_of_pass.queries, near, frame, expand)
+            queries_of_pass = queries_of_pass._replace(queries=moved, first=first)
+            near.unpersist()
         yield _one_pass(frame, queries_of_pass)
 
 
@@ -172,12 +198,13 @@ def count_batches(queries_of_pass: Broadcast[QueryPass]) -> Callable[[Batches], 
     """All (image_id, class, vector) batches of a task → its counts, ``BLOCK`` queries a row."""
 
     def count(batches: Batches) -> Batches:
-        queries, own, classes = queries_of_pass.value
+        queries, own, classes, first = queries_of_pass.value
         tally = Tally.empty(len(own))
         for batch in batches:
             if len(batch):
                 keys, row_classes = order_keys(batch.column(0)), batch.column(1).to_numpy()
-                tally.look_at(queries, own, classes, unpack(batch.column(2), queries.shape[1]), keys, row_classes)
+                rows = unpack(batch.column(2), queries.shape[1])
+                tally.look_at(queries, own, classes, rows, keys, row_classes, first)
         for block, start in enumerate(range(0, len(own), BLOCK)):
             data = tally.rows(slice(start, start + BLOCK)).to_bytes()
             columns = [pa.array([block], pa.int32()), pa.array([data], pa.binary())]

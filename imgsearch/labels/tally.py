@@ -52,13 +52,18 @@ class Tally(NamedTuple):
         )  # fmt: skip
 
     def look_at(
-        self, queries: Matrix, own: Ids, classes: Ids, gallery: Matrix, keys: Ids, gallery_classes: Ids
-    ) -> None:
+        self, queries: Matrix, own: Ids, classes: Ids, gallery: Matrix, keys: Ids, gallery_classes: Ids,
+        first: Ids | None = None,
+    ) -> None:  # fmt: skip
         """Look at more of the gallery. ``queries`` (n, dim), ``own`` (n,) the key that each must not find, ``classes``
-        (n,); ``gallery`` (m, dim), ``keys`` (m,), ``gallery_classes`` (m,)."""
+        (n,); ``gallery`` (m, dim), ``keys`` (m,), ``gallery_classes`` (m,). ``first``: (n,) the key that comes first
+        whatever it scores, −1 for none."""
         for start in range(0, len(gallery), _ROWS):
             part = slice(start, start + _ROWS)
-            _count(queries @ gallery[part].T, own, classes, keys[part], gallery_classes[part], *self)
+            products = queries @ gallery[part].T
+            if first is not None:
+                products[first[:, None] == keys[part]] = 2.0
+            _count(products, own, classes, keys[part], gallery_classes[part], *self)
 
     def merge(self, other: Tally) -> Tally:
         """Both, over disjoint parts of the gallery."""

@@ -38,6 +38,10 @@ class Seeds(NamedTuple):
     scores: Matrix
     own: Ids
 
+    def some(self, rows: slice) -> Seeds:
+        """Those of some of the queries."""
+        return Seeds(self.keys[rows], self.scores[rows], self.own[rows])
+
 
 def unlisted(graph: Graph, seeds: Seeds) -> Ids:
     """Keys whose lists the neighbourhoods of ``seeds`` still need, ascending; none when ``spread`` may be called.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from imgsearch.topk.topk import RunningTopK
+from imgsearch.topk.topk import RunningTopK, TopK
 from imgsearch.vectors import Ids, Matrix, unit
 
 ALPHA = 3.0
@@ -34,8 +34,17 @@ def expand_each(vectors: Matrix, m: int, rows: Ids | None = None) -> Matrix:
     expanded = np.empty((len(rows), vectors.shape[1]), np.float32)
     for start in range(0, len(rows), _BLOCK):
         own = rows[start : start + _BLOCK]
-        running = RunningTopK(vectors[own], m)
-        running.update(vectors, np.arange(n), exclude=own)
-        ids, scores = running.result()
+        ids, scores = nearest_others(vectors, m, own)
         expanded[start : start + _BLOCK] = expand(vectors[own], vectors[ids], scores)
     return expanded
+
+
+def nearest_others(vectors: Matrix, k: int, rows: Ids) -> TopK:
+    """The ``k`` best others of ``vectors[rows]`` among ``vectors`` (n, dim), by row number; ``rows``: (m,) int64."""
+    ids, scores = np.empty((len(rows), k), np.int64), np.empty((len(rows), k), np.float32)
+    for start in range(0, len(rows), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        running = RunningTopK(vectors[rows[part]], k)
+        running.update(vectors, np.arange(len(vectors)), exclude=rows[part])
+        ids[part], scores[part] = running.result()
+    return TopK(ids, scores)

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from imgsearch.topk.topk import RunningTopK, TopK, merge
+from imgsearch.retrieval.expansion import nearest_others
+from imgsearch.topk.topk import TopK, merge
 from imgsearch.vectors import Ids, Matrix
 
 NOBODY = -1
@@ -96,11 +97,5 @@ def merged(lists: TopK, candidates: TopK, k: int) -> TopK:
 
 def lists_of(vectors: Matrix, k: int) -> Lists:
     """The ``k`` nearest others of each of ``vectors`` (n, dim), float32 unit rows; keys are row numbers."""
-    n = len(vectors)
-    neighbours, scores = np.empty((n, k), np.int64), np.empty((n, k), np.float32)
-    for start in range(0, n, _BLOCK):
-        own = np.arange(start, min(n, start + _BLOCK))
-        running = RunningTopK(vectors[own], k)
-        running.update(vectors, np.arange(n), exclude=own)
-        neighbours[own], scores[own] = running.result()
-    return Lists(np.arange(n), neighbours, scores)
+    rows = np.arange(len(vectors))
+    return Lists(rows, *nearest_others(vectors, k, rows))

@@ -64,14 +64,20 @@ def with_candidates(lists: DataFrame, candidates: DataFrame) -> DataFrame:
 
 
 def read_lists(lists: DataFrame, keys: Ids) -> Lists:
-    """The lists (``image_key``, ``neighbours``, ``scores``) of the images ``keys``, on the driver."""
+    """The lists (``image_key``, ``neighbours``, ``scores``) of the images ``keys`` (n,), ascending, on the driver.
+
+    Empty for an image that ``lists`` does not have.
+    """
     wanted = lists.sparkSession.createDataFrame(pa.table({"image_key": keys}))
     rows = lists.select("image_key", "neighbours", "scores").join(F.broadcast(wanted), on="image_key", how="left_semi")
-    table = rows.orderBy("image_key").toArrow()
-    if not table.num_rows:
-        return Lists.empty(LISTED)
-    ranked = _unpacked(table.column("neighbours"), table.column("scores"))
-    return Lists(table.column("image_key").to_numpy(), ranked.ids, ranked.scores)
+    table = rows.toArrow()
+    shape = len(keys), LISTED
+    result = Lists(keys, np.full(shape, NOBODY), np.zeros(shape, np.float32))
+    if table.num_rows:
+        places = np.searchsorted(keys, table.column("image_key").to_numpy())
+        ranked = _unpacked(table.column("neighbours"), table.column("scores"))
+        result.neighbours[places], result.scores[places] = ranked
+    return result
 
 
 def pack_ranked(names: Shared[tuple[pa.Array, Ids]]) -> Callable[[Batches], Batches]:

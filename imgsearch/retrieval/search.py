@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -21,7 +22,9 @@ from imgsearch.lake.runs import RunSummary, Stopwatch, finish
 from imgsearch.lake.store import TableStore
 from imgsearch.projections.projection import Projection
 from imgsearch.projections.spaces import current_projection, gallery_of
+from imgsearch.retrieval.ahead import put_ahead
 from imgsearch.retrieval.conditions import images_where, known_column, silent
+from imgsearch.retrieval.diffusion import ranking
 from imgsearch.retrieval.expanding import expanded
 from imgsearch.retrieval.group_search import Grouping, n_without_group, search_groups
 from imgsearch.retrieval.join import NO_SCORE, probed_rows
@@ -30,7 +33,9 @@ from imgsearch.retrieval.probes import RECALL_METRIC
 from imgsearch.retrieval.queries import QueryBatch, read_queries
 from imgsearch.retrieval.recall import Check, Search
 from imgsearch.retrieval.searches import Answered, new_search_id, record_search, write_answers
+from imgsearch.retrieval.spreading import best_of, lists_for_search, spread_ahead
 from imgsearch.tables import CALIBRATIONS, EMBEDDINGS, GROUP_MATCHES, IMAGES, MATCHES, METRICS, VECTORS
+from imgsearch.vectors import Ids
 
 #: How long a search waits for another one that is writing its tables.
 WAIT_SECONDS = 300.0
@@ -38,13 +43,15 @@ WAIT_SECONDS = 300.0
 
 class Scope(NamedTuple):
     """What is searched: ``images`` (those for which ``--where`` holds), their vectors as ``gallery``, ``size`` of them;
-    the ``codebook`` where clusters are probed, and the column to ``group_by``."""
+    the ``codebook`` where clusters are probed, the column to ``group_by``, and the ``lists`` of neighbours to spread
+    on."""
 
     images: DataFrame
     gallery: DataFrame
     size: int
     codebook: Codebook | None
     group_by: str | None
+    lists: DataFrame | None
 
 
 class SearchReport(NamedTuple):
@@ -65,9 +72,10 @@ def run(spark: SparkSession, config: SearchConfig) -> RunSummary:
     queries = read_queries(spark, warehouse, encoder, projection, config)
     search_id = new_search_id(config, watch.started_at)
     report = SearchReport({"search_id": search_id, "gallery": scope.size, "top_k": config.top_k}, [])
-    search, check = plan(scope, queries, warehouse, projection, config)
-    matches = search.find().persist()
-    recall = _say_recall(warehouse, projection, search, check, matches, config, report)
+    search, check, first = plan(scope, queries, warehouse, projection, config)
+    nearest = search.find().persist()
+    recall = _say_recall(warehouse, projection, search, check, nearest, config, report)
+    matches = _ranked(search, nearest, first, scope, config)
     named = named_matches(matches, queries, scope.images, _threshold(warehouse, projection)).persist()
     result = named
     if scope.group_by is not None:
@@ -84,7 +92,7 @@ def run(spark: SparkSession, config: SearchConfig) -> RunSummary:
         record_search(warehouse, search_id, watch, config, answered)
     _write_output(result, config, report)
     _say_without_vector(warehouse, projection, config, report)
-    for frame in (named, matches):
+    for frame in (named, matches, nearest):
         frame.unpersist()
     return finish(
         warehouse, "search", watch, rows_in=queries.rows_in, rows_out=len(queries.ids),
@@ -108,26 +116,41 @@ def _scope(warehouse: TableStore, projection: Projection, config: SearchConfig) 
             raise UserError.option(
                 "nprobe", config.nprobe, f"there are {len(clusters.cluster_ids)} clusters; ask for fewer"
             )
-    return Scope(images, gallery, size, clusters, group_by)
+    lists = lists_for_search(warehouse, projection.projection_id) if config.spread else None
+    return Scope(images, gallery, size, clusters, group_by, lists)
 
 
 def plan(
     scope: Scope, queries: QueryBatch, warehouse: TableStore, projection: Projection, config: SearchConfig
-) -> tuple[Search, Check | None]:
-    """The search as it is run: queries expanded, clusters to probe chosen; and the check of its recall."""
+) -> tuple[Search, Check | None, Ids]:
+    """The search as it is run: queries expanded, clusters to probe chosen; the check of its recall; and the (n, c) keys
+    of images that come first whatever follows: an expanded query keeps the nearest of the query as it was."""
     search = Search(
         queries.vectors, queries.own if config.exclude_self else None, scope.gallery, scope.size, config.top_k,
         NO_SCORE if config.min_score is None else config.min_score, scope.codebook,
     )  # fmt: skip
+    first = np.empty((len(search.queries), 0), np.int64)
     if config.expand:
-        near = search.probing(config.nprobe).find(top_k=config.expand)
+        near = search.probing(config.nprobe).find(top_k=config.expand).persist()
+        first = best_of(near, len(search.queries), 1).keys
         moved = expanded(search.queries, near, scope.gallery, config.expand)
         search = search._replace(queries=moved)
     check = Check.of(search, config) if scope.codebook is not None else None
     nprobe = config.nprobe
     if check is not None and config.recall is not None:
         nprobe = check.nprobe_for(warehouse, projection, config.recall)
-    return search.probing(nprobe), check
+    return search.probing(nprobe), check, first
+
+
+def _ranked(search: Search, matches: DataFrame, first: Ids, scope: Scope, config: SearchConfig) -> DataFrame:
+    """``matches`` after what comes ``first`` and, with ``--spread``, after what diffusion reaches from them."""
+    if scope.lists is not None:
+        first = ranking(first, spread_ahead(matches, len(search.queries), search.own, scope.lists))
+    if not first.shape[1]:
+        return matches
+    if config.where is None and config.min_score is None:  # all of it is in the gallery, so no more is needed
+        first = first[:, : search.top_k]
+    return put_ahead(matches, first, search.queries, scope.gallery, search.top_k, search.min_score).persist()
 
 
 def _say_recall(

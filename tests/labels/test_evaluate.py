@@ -15,7 +15,9 @@ from imgsearch.labels import evaluate, metrics, retrieval_quality
 from imgsearch.labels.agreement import search_metrics
 from imgsearch.lake import csv_files
 from imgsearch.lake.store import TableStore
+from imgsearch.retrieval.diffusion import spread_each
 from imgsearch.retrieval.expansion import expand_each
+from imgsearch.retrieval.graph import lists_of
 from imgsearch.tables import METRICS
 
 N = 240
@@ -47,9 +49,11 @@ def in_order(made):
     return np.argsort(made.ids)
 
 
-def test_retrieval_and_agreement_are_those_of_plain_loops(spark, made, classes, truth, tmp_path):
+def test_retrieval_and_agreement_are_those_of_plain_loops(spark, made, classes, truth, tmp_path, capsys):
     out = tmp_path / "m.csv"
-    config = EvaluateConfig(warehouse=made.location, truth=str(truth), expand=3, output=str(out))
+    config = EvaluateConfig(
+        warehouse=made.location, truth=str(truth), expand=3, spread=True, compare=True, output=str(out)
+    )
     learned = [("projection_learned_seen_map", None, 0.5, None)]  # of `compress --labels`: stays
     warehouse = TableStore.open(spark, made.location)
     warehouse.append(METRICS, spark.createDataFrame(learned, METRICS.schema))
@@ -57,13 +61,22 @@ def test_retrieval_and_agreement_are_those_of_plain_loops(spark, made, classes, 
     rows = {(r["metric"], r["k"]): r["value"] for r in TableStore.open(spark, made.location).read(METRICS).collect()}
     order = in_order(made)
     vectors, labels = made.vectors[order], classes[order]
-    for prefix, queries in (("", None), ("expanded_", expand_each(vectors, 3))):
-        expected = metrics.retrieval(vectors, labels, (1, 5, 10), queries)
+    lists, every = lists_of(vectors, 10), np.arange(N)
+    asked = {
+        "": {},
+        "expanded_": {"queries": expand_each(vectors, 3), "ahead": lists.neighbours[:, :1]},
+        "spread_": {"ahead": spread_each(lists, every)},
+    }
+    for prefix, how in asked.items():
+        expected = metrics.retrieval(vectors, labels, (1, 5, 10), **how)
         for place, cut in enumerate((1, 5, 10)):
             for name in ("precision_at_k", "hit_rate_at_k"):
                 value = np.nanmean(getattr(expected, name)[:, place])
                 assert rows[f"{prefix}{name}", cut] == pytest.approx(value, abs=1e-9)
         assert rows[f"{prefix}map", None] == pytest.approx(np.nanmean(expected.average_precision), abs=1e-6)
+    for way, prefix in (("plain", ""), ("expand_3", "expanded_"), ("spread", "spread_")):
+        assert rows[f"compared_{way}_map", None] == pytest.approx(rows[f"{prefix}map", None], abs=1e-6)
+        assert rows[f"compared_{way}_precision_at_k", 10] == pytest.approx(rows[f"{prefix}precision_at_k", 10])
     own = made.clusters // 3
     commonest = sum(np.bincount(classes[own == c]).max() for c in np.unique(own))
     assert rows["purity", None] == pytest.approx(commonest / N)
@@ -72,6 +85,9 @@ def test_retrieval_and_agreement_are_those_of_plain_loops(spark, made, classes, 
     assert summary.notes == ("1 rows of the truth name no ingested image",)
     assert rows.pop(("projection_learned_seen_map", None)) == 0.5
     assert len(out.read_text().splitlines()) == len(rows) + 1
+    printed = capsys.readouterr().out
+    assert "whitening .25, spread" in printed
+    assert "\nchoose " in printed
 
 
 @pytest.mark.parametrize("n_queries", [N, 60])

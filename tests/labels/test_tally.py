@@ -48,3 +48,13 @@ def test_a_query_that_nothing_is_relevant_to_has_no_precision():
     quality = tally.quality()
     assert quality.n_relevant[0] == 0
     assert quality.ap[0] == 0
+
+
+def test_what_comes_first_is_first_whatever_it_scores():
+    vectors = np.eye(6, dtype=np.float32)
+    tally = Tally.empty(2)
+    keys, classes = np.arange(6), np.array([0, 1, 0, 1, 0, 1])
+    tally.look_at(vectors[:2], np.array([0, 1]), classes[:2], vectors, keys, classes, np.array([4, -1]))
+    assert tally.keys[0, :2].tolist() == [4, 1]
+    assert tally.keys[1, 0] == 0
+    assert tally.quality().ap_high[0] == 1.0

@@ -12,11 +12,15 @@ from support.warehouses import DIM, an_id, clustered, make
 
 import imgsearch
 from imgsearch.clusters import layout
-from imgsearch.config import SearchConfig
+from imgsearch.config import NeighboursConfig, SearchConfig
 from imgsearch.errors import UserError
+from imgsearch.lake.shared import Inline
 from imgsearch.lake.store import TableStore
 from imgsearch.projections.spaces import gallery_of
-from imgsearch.retrieval import join, search
+from imgsearch.retrieval import join, neighbours, search
+from imgsearch.retrieval.ahead import Places, score_placed
+from imgsearch.retrieval.diffusion import Seeds, spread
+from imgsearch.retrieval.graph import lists_of, reciprocal
 from imgsearch.retrieval.probes import nearest_clusters
 from imgsearch.retrieval.searches import answers_of
 from imgsearch.tables import CALIBRATIONS, GROUP_MATCHES, MATCHES, METRICS, QUARANTINE, SEARCHES, VECTORS
@@ -230,12 +234,53 @@ def test_expansion_is_the_average_with_what_was_found(spark, made, queries):
     search.run(spark, SearchConfig(warehouse=made.location, queries=where, top_k=5, expand=2))
     scores = vectors @ made.vectors.T
     ids = np.array(made.ids)
-    moved = []
+    moved, first = [], []
     for q, row in enumerate(scores):
         best = np.lexsort((ids, -row))[:2]
+        first.append(made.ids[best[0]])
         moved.append(vectors[q] + (np.clip(row[best], 0, None)[:, None] ** 3 * made.vectors[best]).sum(axis=0))
-    wanted = answer(made, unit(np.array(moved, np.float32)), 5)
+    plain = answer(made, unit(np.array(moved, np.float32)), 5)
+    wanted = [[one, *(i for i in row if i != one)][:5] for one, row in zip(first, plain, strict=True)]
     assert ids_of(found(spark, made)) == wanted
+
+
+def test_spreading_keeps_three_places_and_follows_the_lists(spark, made, queries):
+    """Against the arithmetic on all lists at once."""
+    where, vectors = queries
+    settings = {"warehouse": made.location, "queries": where, "spread": True}
+    with pytest.raises(UserError, match=r"--spread: .* no lists of neighbours .* run `./spark-submit.sh neighbours"):
+        search.run(spark, SearchConfig(**settings))
+    neighbours.run(spark, NeighboursConfig(warehouse=made.location))
+    order = np.argsort(made.ids)
+    ids, gallery = np.array(made.ids)[order], made.vectors[order]
+    scores = vectors @ gallery.T
+    nearest = np.argsort(-scores, axis=1, kind="stable")
+    seeds = Seeds(nearest[:, :3], np.take_along_axis(scores, nearest[:, :3], 1), np.full(len(vectors), -1))
+    reached = spread(reciprocal(lists_of(gallery, 20)), seeds)
+    whole = [
+        list(dict.fromkeys([*near[:3], *(r for r in row if r >= 0), *near]))
+        for near, row in zip(nearest.tolist(), reached.tolist(), strict=True)
+    ]
+    search.run(spark, SearchConfig(**settings, top_k=40))
+    got = found(spark, made)
+    assert ids_of(got) == [ids[row[:40]].tolist() for row in whole]
+    assert ids_of(got) != [ids[row[:40]].tolist() for row in nearest]
+    for q, rows in enumerate(got.values()):
+        np.testing.assert_allclose([r["score"] for r in rows], scores[q, whole[q][:40]], atol=1e-6)
+
+
+@pytest.mark.parametrize("batch_rows", [3, 100])
+def test_images_that_come_first_are_scored_where_they_lie(batch_rows):
+    vectors, _, _ = clustered(30, 3)
+    ahead = np.array([[4, 9, -1], [9, 29, 0], [-1, -1, -1]])
+    table = pa.table({"image_id": np.arange(30), "vector": pack(vectors)})
+    places = Places.of(vectors[:3], ahead)
+    batches = list(score_placed(Inline(places))(iter(table.to_batches(max_chunksize=batch_rows))))
+    rows = pa.Table.from_batches(batches).to_pylist()
+    expected = {(0, 4): 0, (0, 9): 1, (1, 9): 0, (1, 29): 1, (1, 0): 2}
+    assert {(r["query_row"], r["image_key"]): r["place"] for r in rows} == expected
+    for r in rows:
+        assert r["score"] == pytest.approx(float(vectors[r["query_row"]] @ vectors[r["image_key"]]), abs=1e-6)
 
 
 def test_the_calibrated_threshold_says_what_is_a_match(spark, made, queries):
