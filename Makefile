@@ -12,7 +12,7 @@ setup:  ## the locked environment in .venv, with what development needs, and Del
 	@bash setup.sh dev
 
 ##@ Checks
-.PHONY: test test-slow test-cluster test-fast test-pairs lint format
+.PHONY: test test-slow test-cluster test-fast test-pairs coverage lint format
 test: lint  ## everything but clusters and slow proofs: lint, types, all tests (starts Spark), in two processes
 	$(PYTHON) -m pytest imgsearch tests -m "not cluster and not slow" -n 2 --dist loadfile $(PYTEST)
 
@@ -24,6 +24,9 @@ test-cluster: setup  ## real processes: a standalone cluster, HDFS and YARN, an 
 
 test-fast: lint  ## lint, types, and the tests that need no Spark
 	$(PYTHON) -m pytest imgsearch tests -m "not spark and not real_data and not slow and not cluster" $(PYTEST)
+
+coverage: setup  ## `make test` with the lines that it reaches, a line a file (what only runs in Spark's workers is not seen)
+	$(PYTHON) -m pytest imgsearch tests -m "not cluster and not slow" -n 2 --dist loadfile --cov --cov-report=term $(PYTEST)
 
 test-pairs: lint  ## all pairs of jobs started together on one warehouse (`make test-slow` runs the most dangerous)
 	IMGSEARCH_PAIRS=all $(PYTHON) -m pytest tests/lake/test_two_writers.py $(PYTEST)
