@@ -10,6 +10,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
+from imgsearch.keys import KEY_DIGITS
 from imgsearch.lake.batches import Batches
 from imgsearch.lake.shared import Shared, share
 from imgsearch.retrieval.graph import NOBODY
@@ -46,8 +47,10 @@ def put_ahead(
     Each image has its cosine as score and comes once; ``top_k`` stay, none below ``min_score``, and none that
     ``gallery`` (``image_id``, ``vector``) does not hold. Returns the columns of ``matches``.
     """
-    shared = share(gallery.sparkSession, Places.of(queries, ahead))
-    first = gallery.select("image_id", "vector").mapInArrow(score_placed(shared), PLACED_SCHEMA)
+    places = Places.of(queries, ahead)
+    shared = share(gallery.sparkSession, places)
+    some = with_key(gallery.select("image_id", "vector"), np.unique(places.keys))
+    first = some.mapInArrow(score_placed(shared), PLACED_SCHEMA)
     columns = ("query_row", "image_key", "score")
     rest = matches.select(*columns, F.lit(None).cast("int").alias("place"))
     both = first.where(F.col("score") >= F.lit(min_score).cast("float")).unionByName(rest)
@@ -55,6 +58,17 @@ def put_ahead(
     order = Window.partitionBy("query_row").orderBy(F.asc_nulls_last("place"), F.desc("score"), "image_key")
     ranked = once.withColumn("rank", F.row_number().over(order)).where(F.col("rank") <= top_k)
     return ranked.select("query_row", "rank", "image_key", "score")
+
+
+def with_key(gallery: DataFrame, keys: Ids) -> DataFrame:
+    """The rows of ``gallery`` (``image_id`` in hex) with one of ``keys``, found by the first digits, before any Python.
+
+    A key has all but the last bit of its digits, so it stands for two of them.
+    """
+    digits = [f"{2 * key + bit:0{KEY_DIGITS}x}" for key in keys.tolist() for bit in (0, 1)]
+    frame = gallery.sparkSession.createDataFrame(pa.table({"_digits": pa.array(digits, pa.string())}))
+    own = F.substring("image_id", 1, KEY_DIGITS)
+    return gallery.join(F.broadcast(frame), on=own == F.col("_digits"), how="left_semi")
 
 
 def score_placed(shared: Shared[Places]) -> Callable[[Batches], Batches]:

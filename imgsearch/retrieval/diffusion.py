@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from imgsearch.compiled import compiled
-from imgsearch.retrieval.graph import NOBODY, Graph, Lists, reciprocal, weight
+from imgsearch.retrieval.graph import NO_LIST, NOBODY, UNSEEN, Graph, Lists, reciprocal
 from imgsearch.vectors import Ids, Matrix
 
 #: Nearest images by which a query enters the graph.
@@ -49,13 +49,13 @@ def unlisted(graph: Graph, seeds: Seeds) -> Ids:
     Begin with a graph without lists, and read the lists of what this returns until it returns nothing: at most
     ``HOPS`` + 2 times.
     """
-    wanted = [seeds.keys[~graph.is_listed(seeds.keys)]]
+    seed_rows = graph.rows_of(seeds.keys)
+    wanted = [seeds.keys[seed_rows == NOBODY]]
     if len(graph.keys):
         looked_at = np.zeros(len(graph.keys), np.bool_)
-        _look(graph.rows, graph.rows_of(seeds.keys), graph.rows_of(seeds.own), HOPS, MOST, looked_at)
-        candidates = graph.neighbours[looked_at].reshape(-1)
-        wanted.append(candidates[~graph.is_listed(candidates)])
-    keys = np.unique(np.concatenate([part.reshape(-1) for part in wanted]))
+        _look(graph, seed_rows, graph.rows_of(seeds.own), HOPS, MOST, looked_at)
+        wanted.append(graph.neighbours[looked_at][graph.rows[looked_at] == NO_LIST])
+    keys = np.unique(np.concatenate(wanted))
     return keys[keys != NOBODY]
 
 
@@ -64,15 +64,13 @@ def spread(graph: Graph, seeds: Seeds) -> Ids:
     by key; ``NOBODY`` after the last. Seeds are among them, images that nothing reached are not.
 
     The values are ``STEPS`` steps of f ← ``ALPHA`` · D⁻½ W D⁻½ f + (1 − ``ALPHA``) · y, with W the weights of the edges
-    inside the neighbourhood, D its row sums, and y the weights of the query's edges to its seeds.
+    (cosine³) inside the neighbourhood, D its row sums, and y the weights of the query's edges to its seeds.
     """
     n = len(seeds.keys)
     rows, values = np.full((n, MOST), NOBODY), np.full((n, MOST), -np.inf)
     if len(graph.keys):
-        _spread(
-            graph.rows, graph.weights, graph.rows_of(seeds.keys), weight(seeds.scores), graph.rows_of(seeds.own), HOPS,
-            ALPHA, STEPS, rows, values,
-        )  # fmt: skip
+        seed_rows, own = graph.rows_of(seeds.keys), graph.rows_of(seeds.own)
+        _spread(graph, seed_rows, seeds.scores, own, HOPS, ALPHA, STEPS, rows, values)
     order = np.lexsort((rows, -values), axis=1)
     rows, values = np.take_along_axis(rows, order, 1), np.take_along_axis(values, order, 1)
     reached = values > 0
@@ -102,7 +100,26 @@ def spread_each(lists: Lists, rows: Ids) -> Ids:
 
 
 @compiled
-def _walk(rows, seeds, own, hops, nodes, place):  # type: ignore[no-untyped-def]  # compiled: typed by its arguments
+def _look_up(graph, node):  # type: ignore[no-untyped-def]  # compiled: typed by its arguments
+    """Fill ``graph.rows[node]``."""
+    if graph.rows[node, 0] != UNSEEN:
+        return
+    for e in range(graph.rows.shape[1]):
+        key = graph.neighbours[node, e]
+        row = np.searchsorted(graph.keys, key)
+        if key < 0:
+            graph.rows[node, e] = NOBODY
+        elif row == len(graph.keys) or graph.keys[row] != key:
+            graph.rows[node, e] = NO_LIST
+        else:
+            graph.rows[node, e] = NOBODY
+            for back in graph.neighbours[row]:
+                if back == graph.keys[node]:
+                    graph.rows[node, e] = row
+
+
+@compiled
+def _walk(graph, seeds, own, hops, nodes, place):  # type: ignore[no-untyped-def]  # compiled: typed by its arguments
     """Breadth first from ``seeds``: fills ``nodes``, and ``place`` with 1 + their place; how many, how many looked at.
 
     ``place`` is all zeros before, and must be made so again after.
@@ -118,7 +135,8 @@ def _walk(rows, seeds, own, hops, nodes, place):  # type: ignore[no-untyped-def]
         for at in range(start, stop):
             if n == most:
                 return n, at
-            for row in rows[nodes[at]]:
+            _look_up(graph, nodes[at])
+            for row in graph.rows[nodes[at]]:
                 if row >= 0 and row != own and place[row] == 0 and n < most:
                     nodes[n], n = row, n + 1
                     place[row] = n
@@ -127,10 +145,10 @@ def _walk(rows, seeds, own, hops, nodes, place):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _look(rows, seeds, own, hops, most, looked_at):  # type: ignore[no-untyped-def]  # compiled: typed by its arguments
-    nodes, place = np.empty(most, np.int64), np.zeros(len(rows), np.int64)
+def _look(graph, seeds, own, hops, most, looked_at):  # type: ignore[no-untyped-def]  # compiled: typed by its arguments
+    nodes, place = np.empty(most, np.int64), np.zeros(len(graph.keys), np.int64)
     for query in range(len(seeds)):
-        n, n_looked = _walk(rows, seeds[query], own[query], hops, nodes, place)
+        n, n_looked = _walk(graph, seeds[query], own[query], hops, nodes, place)
         for at in range(n):
             place[nodes[at]] = 0
             if at < n_looked:
@@ -138,18 +156,18 @@ def _look(rows, seeds, own, hops, most, looked_at):  # type: ignore[no-untyped-d
 
 
 @compiled
-def _spread(rows, weights, seeds, seed_weights, own, hops, alpha, steps, out_rows, out_values):  # type: ignore[no-untyped-def]
-    most, degree = out_rows.shape[1], rows.shape[1]
-    place = np.zeros(len(rows), np.int64)
+def _spread(graph, seeds, seed_scores, own, hops, alpha, steps, out_rows, out_values):  # type: ignore[no-untyped-def]
+    most, degree = out_rows.shape[1], graph.rows.shape[1]
+    place = np.zeros(len(graph.keys), np.int64)
     inner, edges = np.empty((most, degree), np.int64), np.empty((most, degree))
     for query in range(len(seeds)):
         nodes, value = out_rows[query], out_values[query]
-        n, _ = _walk(rows, seeds[query], own[query], hops, nodes, place)
+        n, _ = _walk(graph, seeds[query], own[query], hops, nodes, place)
         given = np.zeros(n)
         for s in range(seeds.shape[1]):
             if seeds[query, s] >= 0 and place[seeds[query, s]] > 0:
-                given[place[seeds[query, s]] - 1] = (1 - alpha) * seed_weights[query, s]
-        _inside(rows, weights, nodes[:n], place, inner, edges)
+                given[place[seeds[query, s]] - 1] = (1 - alpha) * _weight(seed_scores[query, s])
+        _inside(graph, nodes[:n], place, inner, edges)
         value[:n] = given
         _step_on(inner, edges, alpha, steps, given, value[:n])
         for at in range(n):
@@ -157,19 +175,29 @@ def _spread(rows, weights, seeds, seed_weights, own, hops, alpha, steps, out_row
 
 
 @compiled
-def _inside(rows, weights, nodes, place, inner, edges):  # type: ignore[no-untyped-def]  # compiled: typed by its arguments
+def _weight(score):  # type: ignore[no-untyped-def]  # compiled: typed by its arguments
+    """A cosine → the weight of an edge: its cube, and none below 0."""
+    value = max(np.float64(score), 0.0)
+    return value * value * value
+
+
+@compiled
+def _inside(graph, nodes, place, inner, edges):  # type: ignore[no-untyped-def]  # compiled: typed by its arguments
     """Edges between ``nodes``: ``inner`` the other's place or −1, ``edges`` D⁻½ W D⁻½."""
     degrees = np.zeros(len(nodes))
     for at in range(len(nodes)):
-        for e in range(rows.shape[1]):
-            row = rows[nodes[at], e]
+        node = nodes[at]
+        _look_up(graph, node)
+        for e in range(graph.rows.shape[1]):
+            row = graph.rows[node, e]
             inner[at, e] = place[row] - 1 if row >= 0 else -1
+            edges[at, e] = _weight(graph.scores[node, e])
             if inner[at, e] >= 0:
-                degrees[at] += weights[nodes[at], e]
+                degrees[at] += edges[at, e]
     for at in range(len(nodes)):
-        for e in range(rows.shape[1]):
-            if inner[at, e] >= 0 and weights[nodes[at], e] > 0:
-                edges[at, e] = weights[nodes[at], e] / np.sqrt(degrees[at] * degrees[inner[at, e]])
+        for e in range(graph.rows.shape[1]):
+            if inner[at, e] >= 0 and edges[at, e] > 0:
+                edges[at, e] /= np.sqrt(degrees[at] * degrees[inner[at, e]])
             else:
                 inner[at, e] = -1
 

@@ -9,18 +9,14 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from imgsearch.retrieval.expansion import nearest_others
 from imgsearch.topk.topk import TopK, merge
 from imgsearch.vectors import Ids, Matrix
 
-NOBODY = -1
+NOBODY, UNSEEN, NO_LIST = -1, -2, -3
 #: Of each list so many neighbours count.
 DEGREE = 10
-#: Weight of an edge: the cosine to this power.
-POWER = 3.0
-_BLOCK = 2_048
 
 
 class Lists(NamedTuple):
@@ -36,6 +32,25 @@ class Lists(NamedTuple):
         """Of no image."""
         return cls(np.empty(0, np.int64), np.empty((0, k), np.int64), np.empty((0, k), np.float32))
 
+    def some(self, keys: Ids) -> Lists:
+        """The lists of ``keys`` (m,), ascending; an empty one for an image that has none here."""
+        lists = Lists(
+            keys,
+            np.full((len(keys), self.neighbours.shape[1]), NOBODY),
+            np.zeros((len(keys), self.scores.shape[1]), np.float32),
+        )
+        if len(self.keys):
+            rows = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+            there = np.flatnonzero(self.keys[rows] == keys)
+            lists.neighbours[there], lists.scores[there] = self.neighbours[rows[there]], self.scores[rows[there]]
+        return lists
+
+    def covering(self, keys: Ids) -> Lists:
+        """These, and an empty list for each of ``keys`` (any shape) that has none."""
+        missing = np.setdiff1d(keys, self.keys)
+        missing = missing[missing != NOBODY]
+        return self.joined(self.some(missing)) if len(missing) else self
+
     def joined(self, other: Lists) -> Lists:
         """Both, of different images with equally long lists."""
         keys = np.concatenate([self.keys, other.keys])
@@ -48,14 +63,14 @@ class Lists(NamedTuple):
 
 
 class Graph(NamedTuple):
-    """``keys`` (n,) int64, ascending, of the images whose lists there are; ``neighbours`` (n, k) int64 keys;
-    ``rows`` (n, k) int64, where ``keys`` has that neighbour, or ``NOBODY`` where it has no list here or does not agree;
-    ``weights`` (n, k) float64, the cosine to the power ``POWER``."""
+    """``keys`` (n,) int64, ascending, of the images whose lists there are; ``neighbours`` (n, k) int64 keys; ``scores``
+    (n, k) float32; ``rows`` (n, k) int64, where ``keys`` has that neighbour: ``NOBODY`` where it does not agree,
+    ``NO_LIST`` where it has no list here, ``UNSEEN`` until a walk comes by and looks it up."""
 
     keys: Ids
     neighbours: Ids
+    scores: Matrix
     rows: Ids
-    weights: NDArray[np.float64]
 
     def rows_of(self, keys: Ids) -> Ids:
         """Where ``keys`` of any shape stand in this graph; ``NOBODY`` where there is no list of one."""
@@ -64,28 +79,12 @@ class Graph(NamedTuple):
         places = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
         return np.where(self.keys[places] == keys, places, NOBODY)
 
-    def is_listed(self, keys: Ids) -> NDArray[np.bool_]:
-        """Whether there is a list of each of ``keys``."""
-        return np.asarray(self.rows_of(keys) != NOBODY)
-
-
-def weight(scores: Matrix) -> NDArray[np.float64]:
-    """Cosines → weights; none below 0."""
-    return np.clip(scores.astype(np.float64), 0.0, None) ** POWER
-
 
 def reciprocal(lists: Lists, degree: int = DEGREE) -> Graph:
     """The graph of ``lists``, of whose neighbours the first ``degree`` count."""
-    keys, neighbours = lists.keys, np.ascontiguousarray(lists.neighbours[:, :degree])
-    graph = Graph(keys, neighbours, neighbours, weight(lists.scores[:, :degree]))
-    places = graph.rows_of(neighbours)
-    rows = np.full(places.shape, NOBODY)
-    for start in range(0, len(keys), _BLOCK):
-        part = places[start : start + _BLOCK]
-        own = np.arange(start, start + len(part))
-        agrees = (places[part] == own[:, None, None]).any(axis=2) & (part != NOBODY)
-        rows[start : start + _BLOCK] = np.where(agrees, part, NOBODY)
-    return graph._replace(rows=rows)
+    neighbours = np.ascontiguousarray(lists.neighbours[:, :degree])
+    scores = np.ascontiguousarray(lists.scores[:, :degree])
+    return Graph(lists.keys, neighbours, scores, np.full(neighbours.shape, UNSEEN))
 
 
 def merged(lists: TopK, candidates: TopK, k: int) -> TopK:

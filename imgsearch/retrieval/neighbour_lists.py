@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 from imgsearch.keys import order_keys
 from imgsearch.lake.batches import Batches
 from imgsearch.lake.shared import Shared, share
-from imgsearch.retrieval.graph import NOBODY, Lists, merged
+from imgsearch.retrieval.graph import DEGREE, NOBODY, Lists, merged
 from imgsearch.retrieval.join import search
 from imgsearch.topk.topk import RunningTopK, TopK
 from imgsearch.vectors import Ids, Matrix, pack_bytes, unpack, unpack_bytes
@@ -63,21 +63,24 @@ def with_candidates(lists: DataFrame, candidates: DataFrame) -> DataFrame:
     return joined.mapInArrow(merge_batches, LIST_SCHEMA)
 
 
-def read_lists(lists: DataFrame, keys: Ids) -> Lists:
-    """The lists (``image_key``, ``neighbours``, ``scores``) of the images ``keys`` (n,), ascending, on the driver.
+def first_neighbours(lists: DataFrame, n: int) -> DataFrame:
+    """``image_key``, ``neighbours`` and ``scores`` of rows of the table, cut to the first ``n`` of each list."""
+    cuts = [F.substring(name, 1, n * width).alias(name) for name, width in (("neighbours", 8), ("scores", 4))]
+    return lists.select("image_key", *cuts)
 
-    Empty for an image that ``lists`` does not have.
-    """
-    wanted = lists.sparkSession.createDataFrame(pa.table({"image_key": keys}))
-    rows = lists.select("image_key", "neighbours", "scores").join(F.broadcast(wanted), on="image_key", how="left_semi")
-    table = rows.toArrow()
-    shape = len(keys), LISTED
-    result = Lists(keys, np.full(shape, NOBODY), np.zeros(shape, np.float32))
-    if table.num_rows:
-        places = np.searchsorted(keys, table.column("image_key").to_numpy())
-        ranked = _unpacked(table.column("neighbours"), table.column("scores"))
-        result.neighbours[places], result.scores[places] = ranked
-    return result
+
+def read_lists(lists: DataFrame, keys: Ids | None = None) -> Lists:
+    """Lists (``first_neighbours``) of ``DEGREE`` neighbours, of the images ``keys`` (default: all), on the driver."""
+    if keys is not None:
+        wanted = lists.sparkSession.createDataFrame(pa.table({"image_key": keys}))
+        lists = lists.join(F.broadcast(wanted), on="image_key", how="left_semi")
+    table = lists.toArrow()
+    if not table.num_rows:
+        return Lists.empty(DEGREE)
+    own = table.column("image_key").to_numpy()
+    order = np.argsort(own)
+    ranked = _unpacked(table.column("neighbours"), table.column("scores"))
+    return Lists(own[order], ranked.ids[order], ranked.scores[order])
 
 
 def pack_ranked(names: Shared[tuple[pa.Array, Ids]]) -> Callable[[Batches], Batches]:

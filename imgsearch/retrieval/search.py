@@ -91,7 +91,7 @@ def run(spark: SparkSession, config: SearchConfig) -> RunSummary:
         _write_recall(warehouse, config.top_k, recall)
         record_search(warehouse, search_id, watch, config, answered)
     _write_output(result, config, report)
-    _say_without_vector(warehouse, projection, config, report)
+    _say_what_is_missing(warehouse, projection, scope, config, report)
     for frame in (named, matches, nearest):
         frame.unpersist()
     return finish(
@@ -250,11 +250,17 @@ def _write_recall(warehouse: TableStore, top_k: int, recall: float | None) -> No
         warehouse.replace(METRICS, frame_of(warehouse.spark, METRICS, metrics), where=is_recall)
 
 
-def _say_without_vector(
-    warehouse: TableStore, projection: Projection, config: SearchConfig, report: SearchReport
+def _say_what_is_missing(
+    warehouse: TableStore, projection: Projection, scope: Scope, config: SearchConfig, report: SearchReport
 ) -> None:
-    """Count the embedded images that ``compress`` has not seen."""
+    """Count the embedded images that ``compress`` has not seen, and the vectors that ``neighbours`` has not."""
     if config.where is None:
+        n_lists = scope.size if scope.lists is None else scope.lists.count()
+        if scope.size > n_lists:
+            report.notes.append(
+                f"{scope.size - n_lists:,} images have no list of neighbours yet and are found by their cosine only; "
+                f"run `{LAUNCHER} neighbours`"
+            )
         embeddings = warehouse.read(EMBEDDINGS).where(F.col("encoder_id") == projection.encoder_id).count()
         vectors = warehouse.read(VECTORS).where(F.col("projection_id") == projection.projection_id).count()
         if embeddings > vectors:

@@ -9,13 +9,15 @@ from pyspark.sql import functions as F
 from imgsearch.errors import LAUNCHER, UserError
 from imgsearch.lake.store import TableStore
 from imgsearch.retrieval.diffusion import FIRST, SEEDS, Seeds, ranking, spread, unlisted
-from imgsearch.retrieval.graph import NOBODY, Lists, reciprocal
-from imgsearch.retrieval.neighbour_lists import LISTED, read_lists
+from imgsearch.retrieval.graph import DEGREE, NOBODY, Lists, reciprocal
+from imgsearch.retrieval.neighbour_lists import first_neighbours, read_lists
 from imgsearch.tables import NEIGHBOURS
 from imgsearch.vectors import Ids
 
-#: Queries whose neighbourhoods the driver holds at once: 144 MB of lists at most.
+#: Queries whose neighbourhoods the driver holds at once: 72 MB of lists at most, with those that are looked at more.
 QUERIES = 2_000
+#: A table of at most so many lists is read once, into 128 MB of the driver; of a larger one each step reads its own.
+WHOLE = 1_000_000
 
 
 def lists_for_search(warehouse: TableStore, projection_id: str) -> DataFrame:
@@ -32,20 +34,23 @@ def lists_for_search(warehouse: TableStore, projection_id: str) -> DataFrame:
 def spread_ahead(matches: DataFrame, n_queries: int, own: Ids | None, lists: DataFrame) -> Ids:
     """(n_queries, c) int64 keys: the first ``FIRST`` of ``join.search``'s ``matches``, then what diffusion reached.
 
-    ``lists``: ``image_key``, ``neighbours``, ``scores``. An image without a list is reached by its neighbours, and
-    reaches nothing. ``own``: (n_queries,) the key that each query must not find.
+    ``lists``: ``image_key``, ``neighbours``, ``scores``. An image without a list is no part of the graph. ``own``:
+    (n_queries,) the key that each query must not find.
     """
     seeds = best_of(matches, n_queries, max(FIRST, SEEDS))
     first = seeds.keys[:, :FIRST]
     nobody = np.full(n_queries, NOBODY)
     seeds = Seeds(seeds.keys[:, :SEEDS], seeds.scores[:, :SEEDS], nobody if own is None else own)
-    held = lists.select("image_key", "neighbours", "scores").persist()
+    parts = [seeds.some(slice(start, start + QUERIES)) for start in range(0, max(1, n_queries), QUERIES)]
+    short = first_neighbours(lists, DEGREE)
+    if lists.count() <= WHOLE:
+        graph = reciprocal(read_lists(short).covering(seeds.keys))
+        return ranking(first, np.concatenate([spread(graph, part) for part in parts]))
+    short = short.persist()
     try:
-        parts = [slice(start, start + QUERIES) for start in range(0, max(1, n_queries), QUERIES)]
-        reached = [_spread_some(seeds.some(part), held) for part in parts]
+        return ranking(first, np.concatenate([_spread_some(part, short) for part in parts]))
     finally:
-        held.unpersist()
-    return ranking(first, np.concatenate(reached))
+        short.unpersist()
 
 
 def best_of(matches: DataFrame, n_queries: int, n: int) -> Seeds:
@@ -59,9 +64,9 @@ def best_of(matches: DataFrame, n_queries: int, n: int) -> Seeds:
 
 
 def _spread_some(seeds: Seeds, lists: DataFrame) -> Ids:
-    there = Lists.empty(LISTED)
+    there = Lists.empty(DEGREE)
     graph = reciprocal(there)
     while len(keys := unlisted(graph, seeds)):
-        there = there.joined(read_lists(lists, keys))
+        there = there.joined(read_lists(lists, keys).some(keys))
         graph = reciprocal(there)
     return spread(graph, seeds)

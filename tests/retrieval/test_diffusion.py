@@ -87,7 +87,7 @@ def test_lists_that_are_read_as_they_are_needed_give_the_answer_of_all_lists():
         some = Seeds(*(part[rows] for part in seeds))
         lists, n_reads = Lists.empty(20), 0
         while len(keys := unlisted(reciprocal(lists), some)):
-            lists, n_reads = lists.joined(Lists(*(part[keys] for part in whole))), n_reads + 1
+            lists, n_reads = lists.joined(whole.some(keys)), n_reads + 1
         assert n_reads <= diffusion.HOPS + 2
         assert len(lists.keys) < 600
         np.testing.assert_array_equal(spread(reciprocal(lists), some), expected[rows])
@@ -118,3 +118,13 @@ def test_a_query_without_seeds_and_a_graph_without_lists_reach_nothing():
 def test_first_places_stay_and_nobody_comes_twice():
     first, more = np.array([[4, 9, NOBODY], [1, 2, 3]]), np.array([[9, 7, 4, 5], [8, 3, NOBODY, NOBODY]])
     assert ranking(first, more).tolist() == [[4, 9, 7, 5, -1, -1, -1], [1, 2, 3, 8, -1, -1, -1]]
+
+
+def test_an_image_without_a_list_has_an_empty_one():
+    lists = Lists(np.array([2, 5, 9]), np.array([[5], [2], [5]]), np.array([[0.5], [0.5], [0.1]], np.float32))
+    some = lists.some(np.array([1, 5, 9, 11]))
+    assert some.keys.tolist() == [1, 5, 9, 11]
+    assert some.neighbours[:, 0].tolist() == [NOBODY, 2, 5, NOBODY]
+    assert Lists.empty(1).some(np.array([3])).neighbours.tolist() == [[NOBODY]]
+    assert lists.covering(np.array([[4, 5, NOBODY]])).keys.tolist() == [2, 4, 5, 9]
+    assert lists.covering(np.array([2, 9])) is lists

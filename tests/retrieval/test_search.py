@@ -17,7 +17,7 @@ from imgsearch.errors import UserError
 from imgsearch.lake.shared import Inline
 from imgsearch.lake.store import TableStore
 from imgsearch.projections.spaces import gallery_of
-from imgsearch.retrieval import join, neighbours, search
+from imgsearch.retrieval import join, neighbours, search, spreading
 from imgsearch.retrieval.ahead import Places, score_placed
 from imgsearch.retrieval.diffusion import Seeds, spread
 from imgsearch.retrieval.graph import lists_of, reciprocal
@@ -244,7 +244,7 @@ def test_expansion_is_the_average_with_what_was_found(spark, made, queries):
     assert ids_of(found(spark, made)) == wanted
 
 
-def test_spreading_keeps_three_places_and_follows_the_lists(spark, made, queries):
+def test_spreading_keeps_three_places_and_follows_the_lists(spark, made, queries, monkeypatch):
     """Against the arithmetic on all lists at once."""
     where, vectors = queries
     settings = {"warehouse": made.location, "queries": where, "spread": True}
@@ -261,9 +261,11 @@ def test_spreading_keeps_three_places_and_follows_the_lists(spark, made, queries
         list(dict.fromkeys([*near[:3], *(r for r in row if r >= 0), *near]))
         for near, row in zip(nearest.tolist(), reached.tolist(), strict=True)
     ]
-    search.run(spark, SearchConfig(**settings, top_k=40))
-    got = found(spark, made)
-    assert ids_of(got) == [ids[row[:40]].tolist() for row in whole]
+    for most in (spreading.WHOLE, 1):  # the lists are read once, or as they are needed
+        monkeypatch.setattr(spreading, "WHOLE", most)
+        search.run(spark, SearchConfig(**settings, top_k=40))
+        got = found(spark, made)
+        assert ids_of(got) == [ids[row[:40]].tolist() for row in whole]
     assert ids_of(got) != [ids[row[:40]].tolist() for row in nearest]
     for q, rows in enumerate(got.values()):
         np.testing.assert_allclose([r["score"] for r in rows], scores[q, whole[q][:40]], atol=1e-6)
