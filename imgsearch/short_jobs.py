@@ -12,8 +12,9 @@ from typing import Any
 
 from imgsearch.places import local_path
 
-#: Options of the JVM of a short job.
-JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+#: Options of the JVM of a short job. With one compiler the JVM reserves 48 MB for code; a chain of jobs fills them in
+#: about a minute of work, and what comes then is interpreted.
+JVM = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC"
 #: The table `images` below this many bytes has a few thousand rows.
 IMAGES_BYTES = 1 << 20
 #: A folder of at most this many pictures, and a file of at most this many bytes, is a small input.

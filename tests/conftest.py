@@ -41,7 +41,8 @@ SLOW = {
 }  # fmt: skip
 
 #: Each JVM of the tests is short-lived: its second compiler would take half of the time, and never pay for itself.
-os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=1")
+#: With one compiler the JVM has 48 MB for code, which a few files of tests fill: then everything is interpreted.
+os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m")
 
 settings.register_profile("imgsearch", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("imgsearch")
