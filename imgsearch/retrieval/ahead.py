@@ -65,10 +65,12 @@ def with_key(gallery: DataFrame, keys: Ids) -> DataFrame:
 
     A key has all but the last bit of its digits, so it stands for two of them.
     """
-    digits = [f"{2 * key + bit:0{KEY_DIGITS}x}" for key in keys.tolist() for bit in (0, 1)]
-    frame = gallery.sparkSession.createDataFrame(pa.table({"_digits": pa.array(digits, pa.string())}))
+    frame = gallery.sparkSession.createDataFrame(pa.table({"_key": pa.array(keys, pa.int64())}))
+    even = F.shiftleft("_key", 1)
+    numbers = frame.select(F.explode(F.array(even, even.bitwiseOR(F.lit(1)))).alias("_number"))
+    digits = numbers.select(F.lower(F.lpad(F.hex("_number"), KEY_DIGITS, "0")).alias("_digits"))
     own = F.substring("image_id", 1, KEY_DIGITS)
-    return gallery.join(F.broadcast(frame), on=own == F.col("_digits"), how="left_semi")
+    return gallery.join(F.broadcast(digits), on=own == F.col("_digits"), how="left_semi")
 
 
 def score_placed(shared: Shared[Places]) -> Callable[[Batches], Batches]:
