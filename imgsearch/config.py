@@ -227,14 +227,16 @@ class SearchConfig:
 class CalibrateConfig:
     """Settings of ``calibrate``."""
 
-    about: ClassVar[str] = "learn from known pairs the score from which two images match; 'matches' then say is_match"
+    about: ClassVar[str] = (
+        "learn from truth the score from which a match is the same thing; 'matches' then say is_match"
+    )
     warehouse: str = option(WAREHOUSE_HELP, metavar="W")
     truth: str = option(
-        "CSV with 'path' and a label (same label: a match), or with 'path', 'other_path' and 'match' (1 or 0)",
+        "CSV with 'path' and a label (same label: the same thing), or with 'path', 'other_path' and 'match' (1 or 0)",
         metavar="FILE.csv",
     )
     label_column: str = option("the column of the truth file with the labels", "label", "NAME")
-    target_precision: float = option("least share of true matches among the pairs called a match", 0.95)
+    target_precision: float = option("least share of right ones among the best matches that are called a match", 0.95)
     encoder: str | None = option("encoder_id, its name, or a projection_id (default: the latest)", None)
 
     def __post_init__(self) -> None:

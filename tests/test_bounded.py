@@ -52,7 +52,7 @@ BOUNDS: dict[str, str] = {
     "labels/agreement.py:label_metrics": "one row of sums",
     "labels/agreement.py:search_metrics": "one row of sums",
     "labels/calibrate.py:pair_scores": "12.5 million scores of 5 bytes; of more a sample",
-    "labels/calibrate.py:label_scores": "5,000 vectors; one row for a message",
+    "labels/calibrate.py:label_scores": "20,000 vectors; one row for a message",
     "labels/evaluate.py:run": "one row a metric; one row of counts",
     "labels/evaluate.py:read_truth": "one row for a message",
     "labels/decided.py:decided_names": "one row an undo",

@@ -1,6 +1,13 @@
-"""Calibrate: known pairs → the score from which two images match, kept with the projection (``calibrations``)."""
+"""Calibrate: truth → the score from which a match shows the same thing, kept with the projection (``calibrations``).
+
+Labels are asked the question that a search asks: is the best match the same thing? The threshold is then checked on
+things that it was not learned from. Pairs that a file gives are taken as they are.
+"""
 
 from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +18,7 @@ from pyspark.sql import functions as F
 from imgsearch.config import CalibrateConfig
 from imgsearch.errors import UserError
 from imgsearch.images.image_names import csv_frame, resolved, some_name
-from imgsearch.labels.calibration import Calibration, calibrate, labelled_pairs
+from imgsearch.labels.calibration import Calibration, Check, calibrate, check_on_others, first_matches
 from imgsearch.lake.batches import Batches, sample_rows
 from imgsearch.lake.identifiers import quoted_part
 from imgsearch.lake.rows import frame_of
@@ -21,14 +28,24 @@ from imgsearch.projections.spaces import current_projection, vectors_of
 from imgsearch.tables import CALIBRATIONS, IMAGES
 from imgsearch.vectors import unpack
 
-#: All pairs of labelled images are looked at; of more images than these a sample: 12 million pairs.
-MAX_IMAGES = 5_000
+#: Labelled images that ask for their best match among each other: 20 MB at 256-d. Of more a sample.
+MAX_IMAGES = 20_000
+#: Fewer things than these say little about others.
+FEW_THINGS = 20
 #: Scores that the driver sorts: 5 bytes a pair. Of more a sample.
 MAX_PAIRS = 12_500_000
 YES, NO = ("1", "true", "yes", "y"), ("0", "false", "no", "n")
 SCORE_SCHEMA = "score float, matches boolean"
 
-Scores = tuple[NDArray[np.float32], NDArray[np.bool_], int]
+
+class Answers(NamedTuple):
+    """``scores`` (n,) float32 and ``matching`` (n,) bool of pairs, the number of images in them; where a label says
+    what is right, ``things`` (n,): the label of the image that asked."""
+
+    scores: NDArray[np.float32]
+    matching: NDArray[np.bool_]
+    n_images: int
+    things: NDArray[np.str_] | None = None
 
 
 def run(spark: SparkSession, config: CalibrateConfig) -> RunSummary:
@@ -39,30 +56,63 @@ def run(spark: SparkSession, config: CalibrateConfig) -> RunSummary:
     rows = csv_frame(warehouse, config.truth, "truth", ["path"])
     vectors = vectors_of(warehouse, projection.projection_id).select("image_id", "vector")
     has_pairs = "other_path" in rows.columns
-    scores, matching, n_images = (
-        pair_scores(warehouse, rows, vectors, config) if has_pairs else label_scores(warehouse, rows, vectors, config)
-    )
-    calibration = calibrate(scores, matching, config.target_precision)
+    answers = (pair_scores if has_pairs else label_scores)(warehouse, rows, vectors, config)
+    calibration = calibrate(answers.scores, answers.matching, config.target_precision)
     if calibration is None:
         raise UserError(
-            f"--truth {config.truth}: none of its {len(scores):,} pairs ({int(matching.sum()):,} are matches) gives "
-            f"a threshold with precision {config.target_precision}; give more pairs, or a lower --target-precision"
+            f"--truth {config.truth}: none of its {len(answers.scores):,} {'pairs' if has_pairs else 'best matches'} "
+            f"({int(answers.matching.sum()):,} are right) gives a threshold with precision {config.target_precision}; "
+            "give more of them, or a lower --target-precision"
         )
-    write_calibration(warehouse, projection.projection_id, calibration, config)
+    check = None
+    if answers.things is not None:
+        check = check_on_others(answers.scores, answers.matching, answers.things, config.target_precision)
+    write_calibration(warehouse, projection.projection_id, calibration, check, config)
     n = rows.count()
     return finish(
         warehouse, "calibrate", watch, rows_in=n, rows_out=n,
-        details={
-            "threshold": f"{calibration.threshold:.4f}", "precision": f"{calibration.precision:.4f}",
-            "recall": f"{calibration.recall:.4f}", "pairs": calibration.n_pairs, "matching": calibration.n_matching,
-            "images": n_images,
-        },
+        details=_details(calibration, answers) | _check_details(check), notes=_notes(check, config),
     )  # fmt: skip
 
 
-def pair_scores(warehouse: TableStore, rows: DataFrame, vectors: DataFrame, config: CalibrateConfig) -> Scores:
-    """(scores, matches, images) of the pairs of a file with ``path``, ``other_path`` and ``match``; at most
-    ``MAX_PAIRS`` of them."""
+def _details(calibration: Calibration, answers: Answers) -> dict[str, object]:
+    return {
+        "threshold": f"{calibration.threshold:.4f}", "precision": f"{calibration.precision:.4f}",
+        "recall": f"{calibration.recall:.4f}",
+        ("pairs" if answers.things is None else "best_matches"): calibration.n_pairs,
+        "right": calibration.n_matching, "images": answers.n_images,
+    }  # fmt: skip
+
+
+def _check_details(check: Check | None) -> dict[str, object]:
+    if check is None:
+        return {}
+    return {
+        "things": check.n_groups, "precision_on_other_things": f"{check.precision:.4f} ± {check.spread:.4f}",
+        "answered_there": f"{check.answered:.4f}",
+    }  # fmt: skip
+
+
+def _notes(check: Check | None, config: CalibrateConfig) -> tuple[str, ...]:
+    """What the figures do not cover."""
+    if check is None:
+        return ("the figures are those of these pairs; a file with labels is checked on other things too",)
+    notes = []
+    if check.n_groups < FEW_THINGS:
+        notes.append(
+            f"the truth has {check.n_groups} things, too few to say how the threshold does on others; "
+            f"label {FEW_THINGS} or more"
+        )
+    if not check.precision >= config.target_precision - 0.02:
+        notes.append(
+            f"on things that it was not learned from the threshold has precision {check.precision:.2f}, not "
+            f"{config.target_precision}; label more things, or ask for a higher --target-precision"
+        )
+    return tuple(notes)
+
+
+def pair_scores(warehouse: TableStore, rows: DataFrame, vectors: DataFrame, config: CalibrateConfig) -> Answers:
+    """The pairs of a file with ``path``, ``other_path`` and ``match``; at most ``MAX_PAIRS`` of them."""
     pairs = warehouse.stage(read_pairs(warehouse, rows, config), "pairs")
     named = pairs.select("image_id").unionByName(pairs.select(F.col("other_id").alias("image_id"))).distinct()
     paired = warehouse.stage(vectors.join(named, on="image_id", how="left_semi"), "paired-vectors")
@@ -72,7 +122,7 @@ def pair_scores(warehouse: TableStore, rows: DataFrame, vectors: DataFrame, conf
     some = sample_rows(both, "line", MAX_PAIRS, pairs.count())
     table = some.select("left", "right", "matches").mapInArrow(score_batches, SCORE_SCHEMA).toArrow()
     matching = table.column("matches").to_numpy(zero_copy_only=False).astype(bool)
-    return table.column("score").to_numpy().astype(np.float32), matching, paired.count()
+    return Answers(table.column("score").to_numpy().astype(np.float32), matching, paired.count())
 
 
 def score_batches(batches: Batches) -> Batches:
@@ -103,8 +153,8 @@ def read_pairs(warehouse: TableStore, rows: DataFrame, config: CalibrateConfig) 
     return apart.select("line", "image_id", "other_id", F.col("match").isin(*YES).alias("matches"))
 
 
-def label_scores(warehouse: TableStore, rows: DataFrame, vectors: DataFrame, config: CalibrateConfig) -> Scores:
-    """(scores, matches, images) of all pairs of labelled images; of more than ``MAX_IMAGES`` those with the lowest ids,
+def label_scores(warehouse: TableStore, rows: DataFrame, vectors: DataFrame, config: CalibrateConfig) -> Answers:
+    """Each labelled image with the best match among the others; of more than ``MAX_IMAGES`` those with the lowest ids,
     which are hashes."""
     if config.label_column not in rows.columns:
         raise UserError(
@@ -127,17 +177,25 @@ def label_scores(warehouse: TableStore, rows: DataFrame, vectors: DataFrame, con
         )
     some = labels.orderBy("image_id").limit(MAX_IMAGES)
     table = vectors.join(some, on="image_id", how="inner").orderBy("image_id").toArrow()
-    scores, matching = labelled_pairs(unpack(table.column("vector")), np.array(table.column("label").to_pylist()))
-    return scores, matching, table.num_rows
+    things = np.array(table.column("label").to_pylist(), dtype=np.str_)
+    scores, matching = first_matches(unpack(table.column("vector")), things)
+    return Answers(scores, matching, table.num_rows, things)
 
 
 def write_calibration(
-    warehouse: TableStore, projection_id: str, calibration: Calibration, config: CalibrateConfig
+    warehouse: TableStore, projection_id: str, calibration: Calibration, check: Check | None, config: CalibrateConfig
 ) -> None:
     """Put the threshold in the place of the one there was for this projection."""
     row = (
         projection_id, calibration.threshold, config.target_precision, calibration.precision, calibration.recall,
-        calibration.n_pairs, calibration.n_matching, config.truth,
+        calibration.n_pairs, calibration.n_matching, config.truth, datetime.now(UTC), *_check_columns(check),
     )  # fmt: skip
-    frame = frame_of(warehouse.spark, CALIBRATIONS, [row]).withColumn("created_at", F.current_timestamp())
+    frame = frame_of(warehouse.spark, CALIBRATIONS, [row])
     warehouse.replace(CALIBRATIONS, frame, where=f"projection_id = '{projection_id}'")
+
+
+def _check_columns(check: Check | None) -> tuple[float | int | None, ...]:
+    if check is None:
+        return (None, None, None, None)
+    precision, spread = (None if np.isnan(value) else value for value in check[:2])
+    return (check.n_groups, precision, spread, check.answered)

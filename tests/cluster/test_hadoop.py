@@ -41,7 +41,17 @@ def test_the_chain_on_hdfs_and_yarn_is_the_local_one(
 def test_a_pipeline_with_its_driver_on_the_cluster(on_yarn: Place, resource_manager: Yarn) -> None:
     """The driver's Python comes in the archive too, with the packages that only a driver needs, and the encoder."""
     place = Place(on_yarn.base, [*on_yarn.options, "--deploy-mode", "cluster"], on_yarn.env)
-    place.submit("pipeline", "--input", f"{place.base}/pictures", "--warehouse", f"{place.base}/of a container",
-                 "--n-clusters", N_KINDS, "--output", f"{place.base}/its export")  # fmt: skip
-    said = "".join(path.read_text() for path in resource_manager.logs.rglob("stdout"))
-    assert re.search(r"^pipeline: 89 in, 86 out, 3 quarantined", said, re.MULTILINE), said[-2000:]
+    try:
+        place.submit("pipeline", "--input", f"{place.base}/pictures", "--warehouse", f"{place.base}/of a container",
+                     "--n-clusters", N_KINDS, "--output", f"{place.base}/its export")  # fmt: skip
+    except AssertionError as error:
+        error.add_note(said_by_containers(resource_manager))
+        raise
+    said = said_by_containers(resource_manager)
+    assert re.search(r"^pipeline: 89 in, 86 out, 3 quarantined", said, re.MULTILINE), said
+
+
+def said_by_containers(yarn: Yarn) -> str:
+    """What jobs printed in their containers: a driver's own lines."""
+    lines = (line for path in sorted(yarn.logs.rglob("std*")) for line in path.read_text(errors="replace").splitlines())
+    return "\n".join(line for line in lines if re.match(r"\w+: ", line))

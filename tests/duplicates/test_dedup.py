@@ -113,12 +113,13 @@ def test_the_threshold_is_learnt_from_labels_and_from_pairs(spark, made, tmp_pat
     labels = tmp_path / "labels.csv"
     labels.write_text("path,label\n" + "\n".join(f"{p},scene {s}" for p, s in rows))
     calibrate.run(spark, CalibrateConfig(warehouse=made.location, truth=str(labels), target_precision=0.9))
-    some = made.vectors[15:135]
-    scene = np.arange(120) // 4
-    left, right = np.triu_indices(120, 1)
-    scores, same = (some @ some.T)[left, right], scene[left] == scene[right]
+    scores = made.vectors[15:135] @ made.vectors[15:135].T
+    np.fill_diagonal(scores, -1)
+    scores, same = scores.max(axis=1), (np.arange(120) // 4)[scores.argmax(axis=1)] == np.arange(120) // 4
     kept = TableStore.open(spark, made.location).read(CALIBRATIONS).collect()
     assert len(kept) == 1
+    assert (kept[0]["n_pairs"], kept[0]["n_things"]) == (120, 30)
+    assert 0 <= kept[0]["other_things_precision"] <= 1
     above = scores >= kept[0]["threshold"] - 1e-6
     assert same[above].mean() >= 0.9
     assert kept[0]["recall"] == pytest.approx(same[above].sum() / same.sum(), abs=1e-3)

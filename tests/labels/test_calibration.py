@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imgsearch.labels.calibration import calibrate, labelled_pairs
+from imgsearch.labels.calibration import calibrate, check_on_others, first_matches
 from imgsearch.retrieval.expansion import expand, expand_each
 from imgsearch.vectors import unit
 
@@ -27,16 +27,40 @@ def test_no_lower_threshold_has_the_precision(pairs, wanted):
         assert found.recall == pytest.approx(matching[scores >= min(good)].sum() / matching.sum())
 
 
-def test_every_pair_is_scored_once():
-    vectors = unit(np.random.default_rng(1).standard_normal((4100, 8)).astype(np.float32))
-    labels = np.random.default_rng(2).integers(0, 7, 4100).astype(str)
-    scores, same = labelled_pairs(vectors, labels)
-    assert len(scores) == 4100 * 4099 // 2
-    left, right = np.triu_indices(4100, 1)
-    assert same.sum() == (labels[left] == labels[right]).sum()
-    np.testing.assert_allclose(
-        np.sort(scores)[[0, -1]], np.sort((vectors @ vectors.T)[left, right])[[0, -1]], atol=1e-6
-    )
+@given(st.integers(2, 60), st.integers(1, 6), st.integers(0, 9))
+def test_each_row_has_its_best_other_row(n, n_labels, seed):
+    rng = np.random.default_rng(seed)
+    vectors = unit(rng.standard_normal((n, 8)).astype(np.float32))
+    labels = rng.integers(0, n_labels, n).astype(str)
+    scores, same = first_matches(vectors, labels)
+    all_scores = vectors @ vectors.T
+    np.fill_diagonal(all_scores, -np.inf)
+    best = all_scores.argmax(axis=1)
+    np.testing.assert_allclose(scores, all_scores.max(axis=1), atol=1e-5)
+    np.testing.assert_array_equal(same, labels[best] == labels)
+
+
+def test_one_row_has_no_match():
+    assert [len(part) for part in first_matches(np.ones((1, 4), np.float32) / 2, np.array(["a"]))] == [0, 0]
+
+
+def test_a_check_is_on_things_that_were_not_learned_from():
+    """Nine things have right matches from 0.5 on. The matches of a tenth are wrong up to 0.9; no other shows it."""
+    things = np.repeat([f"thing {i}" for i in range(10)], 50)
+    scores = np.tile(np.linspace(0.5, 0.9, 50, dtype=np.float32), 10)
+    matching = things != "thing 3"
+    calibration = calibrate(scores, matching, 0.95)
+    assert calibration is None, "with the tenth no threshold is good enough"
+    check = check_on_others(scores, matching, things, 0.95)
+    # the fold of the tenth is answered with the threshold of eight good things: half of its answers are wrong
+    assert (check.precision, check.answered, check.n_groups) == (0.5, 0.2, 10)
+    assert check.spread == 0  # no other fold finds a threshold
+
+
+def test_a_check_takes_two_things():
+    scores, matching = np.float32([0.9, 0.8]), np.array([True, True])
+    assert check_on_others(scores, matching, np.array(["a", "a"]), 0.9) is None
+    assert check_on_others(scores, matching, np.array(["a", "b"]), 0.9)[:3] == (1.0, 0.0, 0.5)
 
 
 def test_expansion_moves_a_query_towards_what_it_found():
