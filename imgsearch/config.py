@@ -119,6 +119,8 @@ class ClusterConfig:
     engine: Literal["blocked", "mllib"] = option(
         "blocked: matrix products with broadcast centroids; mllib: Spark MLlib's own KMeans.fit", "blocked"
     )
+    max_clusters: int = option("with 'auto', where clusters are fitted: no more than a person can review", 300, "N")
+    purity: bool = option("with 'auto', where clusters are fitted: many small ones of one kind each", False)
     max_iterations: int = option("stop after this many passes", 20, "N")
     seed: int = option("seed of the sample and of the first centroids", 7)
     refit: bool = option("fit again instead of assigning new images only; persisting clusters keep their id", False)
@@ -128,13 +130,18 @@ class ClusterConfig:
         if self.n_clusters != "auto" and (not str(self.n_clusters).isdigit() or int(self.n_clusters) < 1):
             raise UserError.option("n_clusters", self.n_clusters, "must be a whole number from 1, or 'auto'")
         at_least("max_iterations", self.max_iterations, 1)
+        within("max_clusters", self.max_clusters, 2, 3_000)
+        if self.purity and self.n_clusters != "auto":
+            raise UserError(
+                f"--purity with --n-clusters {self.n_clusters}: give one; --purity chooses the number itself"
+            )
 
 
 @dataclass(frozen=True)
 class LabelConfig:
     """Settings of ``label``."""
 
-    about: ClassVar[str] = "spread names given to clusters or single images to all images, with a confidence"
+    about: ClassVar[str] = "spread names of clusters and single images to all images, and say how sure each is"
     warehouse: str = option(WAREHOUSE_HELP, metavar="W")
     labels: str | None = option(
         "first add the names of this CSV: 'label' and one or more of 'cluster_id', 'path', 'image_id' (default: "
@@ -142,11 +149,20 @@ class LabelConfig:
         None,
         "FILE.csv",
     )
-    min_confidence: float = option("abstain below this share of the vote", 0.5)
+    min_confidence: float = option("abstain below this confidence", 0.5)
+    target_precision: float | None = option(
+        "also abstain so far that this share of the spread labels is expected to be right, such as 0.95; needs "
+        "50 names to measure it on",
+        None,
+    )
     encoder: str | None = option("encoder_id, its name, or a projection_id (default: the latest)", None)
 
     def __post_init__(self) -> None:
         within("min_confidence", self.min_confidence, 0, 1)
+        if self.target_precision is not None and not 0 < self.target_precision <= 1:
+            raise UserError.option(
+                "target_precision", self.target_precision, "must be above 0 and at most 1, such as 0.95"
+            )
 
 
 @dataclass(frozen=True)

@@ -237,7 +237,7 @@ CLUSTER_CURVE = TableSpec(
     """
     projection_id STRING COMMENT 'null in rows of the first release, which had one projection',
     n_clusters INT NOT NULL,
-    criterion DOUBLE NOT NULL COMMENT 'mean of 1 - cosine to the nearest centroid, of vectors that placed none of them',
+    criterion DOUBLE NOT NULL COMMENT 'ln(mean of 1 - cosine) + price of the clusters; the least is best',
     chosen BOOLEAN NOT NULL
     """,
     key=("projection_id", "n_clusters"),
@@ -291,10 +291,45 @@ IMAGE_LABELS = TableSpec(
     image_id STRING NOT NULL,
     path STRING NOT NULL,
     label STRING COMMENT 'null where the vote abstained',
-    confidence FLOAT COMMENT 'share of the vote, 0..1',
-    origin STRING NOT NULL COMMENT 'person (named itself), cluster (its cluster was), vote (named neighbours), none'
+    confidence FLOAT COMMENT 'how likely it is right, 0..1; below 50 names the mere share of the vote; null: no label',
+    origin STRING NOT NULL COMMENT 'person (named itself), vote (named neighbours), cluster (its cluster was), none',
+    runner_up STRING COMMENT 'the label with the second most votes; of an image without a label, that with the most',
+    voters ARRAY<STRING> COMMENT 'image_id of the named images and medoids that voted, nearest first'
     """,
     key=("path",),
+    job="label",
+)
+
+CONFLICTS = TableSpec(
+    "conflicts",
+    """
+    image_id STRING NOT NULL COMMENT 'the image that a person named, or the medoid of the cluster',
+    projection_id STRING NOT NULL,
+    kind STRING NOT NULL COMMENT 'image, or cluster',
+    cluster_id INT COMMENT 'where it lies',
+    label STRING NOT NULL COMMENT 'what the person said',
+    neighbour_label STRING NOT NULL COMMENT 'what the named images and clusters nearest to it say',
+    share FLOAT NOT NULL COMMENT 'share of these neighbours that say so',
+    confidence FLOAT NOT NULL COMMENT 'confidence of their vote, as in image_labels',
+    voters ARRAY<STRING> COMMENT 'image_id of these neighbours, nearest first'
+    """,
+    key=("image_id", "projection_id"),
+    job="label",
+)
+
+LABEL_NEXT = TableSpec(
+    "label_next",
+    """
+    rank INT NOT NULL COMMENT 'from 1: the image whose name settles most',
+    image_id STRING NOT NULL,
+    projection_id STRING NOT NULL,
+    path STRING COMMENT 'one of its files',
+    cluster_id INT COMMENT 'where it lies',
+    label STRING COMMENT 'what it would be called as things stand',
+    confidence FLOAT COMMENT 'confidence of that, as in image_labels',
+    settles FLOAT NOT NULL COMMENT 'the doubt that its name takes away, in images, after the names of lower ranks'
+    """,
+    key=("rank",),
     job="label",
 )
 
@@ -406,14 +441,15 @@ LEAKS = TableSpec(
     job="dedup",
 )
 
-#: Begin the names of the metrics that ``compress --labels`` measured; the others are ``evaluate``'s and ``search``'s.
-PROJECTION_METRICS = "projection_"
+#: Begin the names of the metrics that ``compress --labels`` measured, and of those that ``label`` did; the others are
+#: ``evaluate``'s and ``search``'s.
+PROJECTION_METRICS, CONFIDENCE_METRICS = "projection_", "confidence_"
 
 METRICS = TableSpec(
     "metrics",
     """
     metric STRING NOT NULL,
-    k INT COMMENT 'null for metrics without a cut',
+    k INT COMMENT 'null for metrics without a cut; of confidence_*: tenth of the confidence, from 1',
     value DOUBLE NOT NULL,
     error DOUBLE COMMENT 'standard error, where the queries are a sample'
     """,
@@ -443,6 +479,6 @@ RUNS = TableSpec(
 
 ALL_TABLES = (
     IMAGES, CONTENTS, QUARANTINE, ENCODERS, EMBEDDINGS, PROJECTIONS, VECTORS, NEIGHBOURS, CLUSTERS, MEMBERS,
-    CLUSTER_EVENTS, CLUSTER_CURVE, DRIFT, MAP_POINTS, LABELS, IMAGE_LABELS, SEARCHES, MATCHES, GROUP_MATCHES,
-    CALIBRATIONS, DUPLICATES, LEAKS, METRICS, RUNS,
+    CLUSTER_EVENTS, CLUSTER_CURVE, DRIFT, MAP_POINTS, LABELS, IMAGE_LABELS, CONFLICTS, LABEL_NEXT, SEARCHES, MATCHES,
+    GROUP_MATCHES, CALIBRATIONS, DUPLICATES, LEAKS, METRICS, RUNS,
 )  # fmt: skip

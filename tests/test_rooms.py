@@ -43,7 +43,7 @@ WITH_SPARK = {
     "retrieval": "search queries conditions join matches recall group_search searches expanding id_keys frames "
     "hash_ranges neighbours neighbour_lists ahead spreading",
     "duplicates": "dedup near grouping",
-    "labels": "label decided imports evaluate calibrate names spreading agreement retrieval_quality comparison",
+    "labels": "label doubts decided imports evaluate calibrate names spreading agreement retrieval_quality comparison",
     "report": "export star_schema thumbnail_rows match_grid",
     "upkeep": "drop status",
 }

@@ -25,7 +25,7 @@ from pyspark.sql import functions as F
 
 from imgsearch.clusters.blocks import in_blocks, read_sample
 from imgsearch.clusters.codebook import Codebook
-from imgsearch.clusters.count import choose_n_clusters
+from imgsearch.clusters.count import LEAST_MEMBERS, Choice, choose_n_clusters
 from imgsearch.clusters.drift import stretch
 from imgsearch.clusters.drift_table import expected_level, level_of, record_assign, record_fit
 from imgsearch.clusters.layout import Sizes, is_scattered, lay_out, lay_out_new
@@ -244,15 +244,26 @@ def _n_clusters(sample: Matrix, total: int, config: ClusterConfig) -> tuple[int,
     if config.n_clusters != "auto":
         return int(config.n_clusters), [], []
     distinct = np.unique(sample, axis=0)  # copies say nothing about how many kinds there are
-    drawn = np.random.default_rng(config.seed).permutation(len(distinct))[:CHOICE_SAMPLE]
-    choice = choose_n_clusters(distinct[drawn], seed=config.seed)
-    notes = []
-    if choice.curve and choice.n_clusters == choice.curve[-1][0] and total > CHOICE_SAMPLE:
-        notes.append(
-            f"{choice.n_clusters} clusters are as many as a sample of {CHOICE_SAMPLE:,} can tell apart; "
-            "the collection may hold more: give --n-clusters N"
-        )
-    return choice.n_clusters, list(choice.curve), notes
+    n_drawn = max(CHOICE_SAMPLE, 2 * LEAST_MEMBERS * config.max_clusters)
+    drawn = np.random.default_rng(config.seed).permutation(len(distinct))[:n_drawn]
+    choice = choose_n_clusters(distinct[drawn], config.seed, total, config.max_clusters, purity=config.purity)
+    return choice.n_clusters, list(choice.curve), _about_the_choice(choice, total > n_drawn, config)
+
+
+def _about_the_choice(choice: Choice, is_sampled: bool, config: ClusterConfig) -> list[str]:
+    """What to say where the choice is an end of its curve."""
+    if len(choice.curve) < 2 or choice.n_clusters not in (choice.curve[0][0], choice.curve[-1][0]):
+        return []
+    if choice.n_clusters == choice.curve[0][0]:
+        return [] if config.purity else [
+            f"{choice.n_clusters} clusters are the fewest that were tried; fewer may do: give --n-clusters N"
+        ]  # fmt: skip
+    if choice.n_clusters == config.max_clusters and not config.purity:
+        return [f"{choice.n_clusters} clusters are as many as --max-clusters allows; the collection may hold more"]
+    return [
+        f"{choice.n_clusters} clusters are as many as a sample can tell apart; "
+        "the collection may hold more: give --n-clusters N"
+    ] if is_sampled else []  # fmt: skip
 
 
 def _quarantine_unusable(warehouse: TableStore, blocks: DataFrame) -> int:

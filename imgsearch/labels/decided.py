@@ -21,7 +21,8 @@ def decided_names(warehouse: TableStore, projection_id: str, cluster_ids: list[i
     of_cluster = {c: label for c in cluster_ids if (label := state.label(c)) is not None}
     last = _last_word(rows, undone)
     named = last.where(F.col("label").isNotNull())
-    return Names(of_cluster, named, last.where(F.col("label").isNull()).select("image_id"))
+    junk = frozenset(c for c in cluster_ids if state.status(c) == "junk")
+    return Names(of_cluster, named, last.where(F.col("label").isNull()).select("image_id"), junk)
 
 
 def _of_clusters(rows: DataFrame) -> list[Decision]:

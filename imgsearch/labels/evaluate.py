@@ -27,7 +27,15 @@ from imgsearch.lake.store import TableStore
 from imgsearch.projections.spaces import current_projection, vectors_of
 from imgsearch.retrieval.probes import RECALL_METRIC
 from imgsearch.retrieval.searches import answers_of
-from imgsearch.tables import IMAGE_LABELS, IMAGES, MATCHES, MEMBERS, METRICS, PROJECTION_METRICS
+from imgsearch.tables import (
+    CONFIDENCE_METRICS,
+    IMAGE_LABELS,
+    IMAGES,
+    MATCHES,
+    MEMBERS,
+    METRICS,
+    PROJECTION_METRICS,
+)
 from imgsearch.terminal import render_table
 
 Metric = tuple[str, int | None, float, float | None]
@@ -60,8 +68,9 @@ def run(spark: SparkSession, config: EvaluateConfig) -> RunSummary:
     agreement += search_metrics(matches, truth.labels, truth.of_path, CUTS)
     metrics += [(name, k, value, None) for name, k, value in agreement]
     metrics += metrics_of(compared)
-    # that one is the last search's, and those of projections are the last fit's
+    # that one is the last search's, those of projections are the last fit's, and those of confidence are label's
     others = f"metric <> '{RECALL_METRIC}' AND NOT startswith(metric, '{PROJECTION_METRICS}')"
+    others += f" AND NOT startswith(metric, '{CONFIDENCE_METRICS}')"
     warehouse.replace(METRICS, frame_of(spark, METRICS, metrics), where=others)
     _tell(metrics, compared, config)
     n, n_labels = truth.labels.agg(F.count("*"), F.count_distinct("label")).collect()[0]

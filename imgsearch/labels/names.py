@@ -19,11 +19,13 @@ class Names(NamedTuple):
     """``of_cluster``: name of each cluster that has one; ``of_image``: ``image_id`` and ``label``, a row an image.
 
     ``without``: ``image_id`` of images that were taken out of their cluster and have no name; ``None`` for none.
+    ``junk``: clusters that a person called junk.
     """
 
     of_cluster: dict[int, str]
     of_image: DataFrame
     without: DataFrame | None = None
+    junk: frozenset[int] = frozenset()
 
 
 def read_names(warehouse: TableStore, rows: DataFrame, file: str, clusters: list[int]) -> Names:

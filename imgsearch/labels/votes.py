@@ -1,10 +1,13 @@
-"""Labels given by a person spread to the images nobody looked at, each with a confidence, or an abstention.
+"""Names spread to the images nobody looked at: a vote of the nearest named images and clusters, wherever they lie.
 
-An image's own name comes first (``label`` sees to that); then the vote of the named images nearest to it in its
-cluster; then its cluster's name; else it has none. The vote is the weighted nearest-neighbour rule of Dudani, "The
-distance-weighted k-nearest-neighbor rule" (1976), with weights cosine⁸: the nearest decide. Confidence is a share of
-the votes times a likeness, so one distant image does not make a sure vote. On real sets with 3 to 30 % of the images
-named, the surer half of the votes was right in 82 % of the cases; with cosine weights and the bare share in 77 %.
+An image's own name comes first (``label`` sees to that). Else the ``VOTERS`` nearest of all named images vote,
+across clusters. A cluster that a person named votes twice: by its medoid, which stands for it and counts as a named
+image, and by its centroid. The cosine to a centroid is squared, because a mean lies nearer to every image than images
+lie to each other: about the root of their cosine.
+
+The vote is the weighted nearest-neighbour rule of Dudani, "The distance-weighted k-nearest-neighbor rule" (1976), with
+weights cosine⁸: the nearest decide. Raw confidence is the winner's share of the weight times its greatest cosine, so
+one distant image makes no sure vote. What a raw confidence is worth is measured: see ``confidence``.
 """
 
 from __future__ import annotations
@@ -12,102 +15,136 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from imgsearch.vectors import Matrix
+from imgsearch.topk.topk import RunningTopK
+from imgsearch.vectors import Ids, Matrix
 
 ABSTAIN = -1
-"""The label of an image that nobody and nothing named."""
+"""The label of an image that nothing named; also no voter, no runner-up."""
 
 ORIGINS = ("none", "person", "vote", "cluster")
-"""What ``Labels.origins`` counts: nothing, its own name, named images nearby, its cluster's name."""
+"""Where a label is from: nowhere, its own name, named images nearby, its cluster's name and nobody else's."""
 
 VOTERS = 5
-MIN_CONFIDENCE = 0.6
 SHARPNESS = 8
 """A vote weighs cosine to this power."""
 
 
-class Named(NamedTuple):
-    """Images with a person's name: ``vectors`` (m, dim) unit rows, ``cluster_ids`` (m,), ``labels`` (m,) ≥ 0."""
+class Voters(NamedTuple):
+    """Named images and named clusters.
+
+    ``vectors`` (m, dim) unit rows of named images with ``labels`` (m,) ≥ 0; ``is_own`` (m,) bool: a person named the
+    image itself, and not only the cluster whose medoid it is. ``centroids`` (c, dim) unit rows of named clusters with
+    ``cluster_labels`` (c,) ≥ 0; ``medoids`` (c,): the place in ``vectors`` of the medoid that votes for it, or −1.
+    """
 
     vectors: Matrix
-    cluster_ids: NDArray[np.int64]
-    labels: NDArray[np.int64]
+    labels: Ids
+    is_own: NDArray[np.bool_]
+    centroids: Matrix
+    cluster_labels: Ids
+    medoids: Ids
 
 
-class Labels(NamedTuple):
-    """``labels`` (n,) int64, −1 = abstained; ``confidence`` (n,) float32, 0..1; ``origins`` (n,) int8 into ``ORIGINS``.
+class Votes(NamedTuple):
+    """The result for n images: ``labels`` and ``runner_up`` (n,) int64 or −1; ``confidence`` (n,) float32, 0..1, raw.
 
-    Confidence of a vote is the winner's share of the weight times the greatest cosine to an image that voted for it;
-    of a cluster's name the share of names in the cluster that agree, its own counted as one, times the cosine to the
-    centroid if that is given; 0 where abstained.
+    ``voters`` (n, top_k) int64, nearest first: below m a named image, from m on the named cluster with this number
+    minus m, −1 for none. ``nearest`` (n,) float32: the greatest score of a voter, 0 where there is none.
     """
 
-    labels: NDArray[np.int64]
+    labels: Ids
     confidence: NDArray[np.float32]
-    origins: NDArray[np.int8]
-
-
-def spread(
-    vectors: Matrix, cluster_ids: NDArray[np.int64], named: Named, cluster_labels: dict[int, int],
-    outlier: NDArray[np.bool_] | None = None, scores: NDArray[np.float32] | None = None,
-    top_k: int = VOTERS, min_confidence: float = MIN_CONFIDENCE,
-) -> Labels:  # fmt: skip
-    """Labels of a batch that nobody named itself: ``vectors`` (n, dim) unit rows in ``cluster_ids`` (n,).
-
-    ``cluster_labels``: label of each named cluster; ``scores`` (n,) cosines to the own centroid and ``outlier`` (n,) as
-    in the table ``members``. The ``top_k`` nearest named images of the same cluster vote; equal cosines in order of
-    position in ``named``, equal votes to the lower label. A vote below ``min_confidence`` gives way to the cluster's
-    name. That is used if at least ``min_confidence`` of the names in the cluster agree with it and the image is no
-    outlier.
-
-    Raises ``ValueError`` for a negative label in ``named``, or arrays of unequal length.
-    """
-    n = len(vectors)
-    lengths = {len(each) for each in (cluster_ids, scores, outlier) if each is not None}
-    if lengths != {n} or len({len(values) for values in named}) != 1:
-        raise ValueError(f"{n} vectors with {sorted(lengths)} clusters, scores or outlier marks")
-    if (named.labels < 0).any():
-        raise ValueError("a named image has a negative label")
-    result = Labels(np.full(n, ABSTAIN, np.int64), np.zeros(n, np.float32), np.zeros(n, np.int8))
-    for cluster in np.unique(cluster_ids):
-        rows, peers = np.flatnonzero(cluster_ids == cluster), np.flatnonzero(named.cluster_ids == cluster)
-        if len(peers):
-            winner, sureness = vote(vectors[rows] @ named.vectors[peers].T, named.labels[peers], top_k)
-            sure = (winner >= 0) & (sureness >= min_confidence)
-            _settle(result, rows[sure], winner[sure], sureness[sure], "vote")
-        name = cluster_labels.get(int(cluster), ABSTAIN)
-        agreeing = (1 + (named.labels[peers] == name).sum()) / (1 + len(peers))
-        if name >= 0 and agreeing >= min_confidence:
-            rows = rows[result.labels[rows] == ABSTAIN]
-            rows = rows if outlier is None else rows[~outlier[rows]]
-            likeness = 1.0 if scores is None else np.clip(scores[rows], 0, 1)
-            _settle(result, rows, name, agreeing * likeness, "cluster")
-    return result
-
-
-def _settle(result: Labels, rows: NDArray[np.int64], label: ArrayLike, sureness: ArrayLike, origin: str) -> None:
-    result.labels[rows], result.confidence[rows] = label, sureness
-    result.origins[rows] = ORIGINS.index(origin)
+    runner_up: Ids
+    voters: Ids
+    nearest: NDArray[np.float32]
 
 
 def vote(
-    scores: NDArray[np.float32], labels: NDArray[np.int64], top_k: int, sharpness: int = SHARPNESS
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Winner (n,) int64, −1 where no cosine is positive, and confidence (n,), from ``scores`` (n, m) to m named images.
+    vectors: Matrix, voters: Voters, own: Ids | None = None, own_cluster: Ids | None = None, top_k: int = VOTERS
+) -> Votes:
+    """The vote about each of ``vectors`` (n, dim), unit rows.
 
-    >>> winner, confidence = vote(np.array([[0.9, 0.6, 0.3]], np.float32), np.array([7, 8, 8]), top_k=2, sharpness=1)
-    >>> winner.tolist(), confidence.round(2).tolist()
-    ([7], [0.54])
+    ``own`` and ``own_cluster`` (n,): the named image and the named cluster that have no vote on a row, −1 for none.
+    Equal scores in order of position, images before clusters; equal weights to the lower label. Only voters with a
+    positive cosine count. Raises ``ValueError`` for a negative label, or arrays that do not agree.
     """
-    kinds, kind = np.unique(labels, return_inverse=True)
-    voters = np.argsort(-scores, axis=1, kind="stable")[:, :top_k]
-    likeness = np.clip(np.take_along_axis(scores, voters, axis=1).astype(np.float64), 0, 1)
-    ballots = np.zeros((len(scores), len(kinds)))
-    np.add.at(ballots, (np.arange(len(scores))[:, None], kind[voters]), likeness**sharpness)
-    total = ballots.sum(axis=1)
-    winner = ballots.argmax(axis=1)
-    share = ballots[np.arange(len(scores)), winner] / np.where(total > 0, total, 1.0)
-    nearest = np.where(kind[voters] == winner[:, None], likeness, 0.0).max(axis=1, initial=0.0)
-    return np.where(total > 0, kinds[winner], ABSTAIN), share * nearest
+    if (voters.labels < 0).any() or (voters.cluster_labels < 0).any():
+        raise ValueError("a named image or cluster has a negative label")
+    if len(voters.labels) != len(voters.vectors) or len(voters.cluster_labels) != len(voters.centroids):
+        raise ValueError("voters and their labels differ in number")
+    places, scores = _nearest(vectors, voters, own, own_cluster, top_k)
+    every_label = np.concatenate([voters.labels, voters.cluster_labels, [ABSTAIN]])
+    return _count(every_label[places], places, scores)
+
+
+def held_out(voters: Voters, rows: Ids) -> Votes:
+    """The vote about named images (``rows``: places in ``voters.vectors``), each without itself.
+
+    A medoid that was only named with its cluster is voted on without its cluster too.
+    """
+    own_cluster = np.full(len(voters.vectors), -1, np.int64)
+    places = voters.medoids[voters.medoids >= 0]
+    own_cluster[places] = np.flatnonzero(voters.medoids >= 0)
+    own_cluster[voters.is_own] = -1
+    return vote(voters.vectors[rows], voters, rows, own_cluster[rows])
+
+
+def origins(votes: Votes, voters: Voters, cluster_labels: Ids) -> NDArray[np.int8]:
+    """(n,) places in ``ORIGINS``. ``cluster_labels`` (n,): the name of each image's own cluster, −1 for none.
+
+    ``cluster``: the label is the own cluster's, and no image that a person named itself voted for it.
+    """
+    m = len(voters.vectors)
+    of_image = (votes.voters >= 0) & (votes.voters < m)
+    place = np.where(of_image, votes.voters, 0)
+    backs = np.zeros(votes.voters.shape, bool)
+    if m:
+        backs = of_image & voters.is_own[place] & (voters.labels[place] == votes.labels[:, None])
+    by_cluster = (votes.labels == cluster_labels) & ~backs.any(axis=1)
+    none, of_vote, of_cluster = (ORIGINS.index(name) for name in ("none", "vote", "cluster"))
+    return np.where(votes.labels < 0, none, np.where(by_cluster, of_cluster, of_vote)).astype(np.int8)
+
+
+def _nearest(
+    vectors: Matrix, voters: Voters, own: Ids | None, own_cluster: Ids | None, top_k: int
+) -> tuple[Ids, NDArray[np.float64]]:
+    """Places (n, top_k) and scores, best first; −1 and 0 where there are no more."""
+    images, clusters = RunningTopK(vectors, top_k), RunningTopK(vectors, top_k)
+    images.update(voters.vectors, np.arange(len(voters.vectors)), own)
+    clusters.update(voters.centroids, np.arange(len(voters.centroids)), own_cluster)
+    by_image, by_cluster = images.result(), clusters.result()
+    places = np.concatenate([
+        by_image.ids, np.where(by_cluster.ids >= 0, by_cluster.ids + len(voters.vectors), -1)
+    ], axis=1)  # fmt: skip
+    scores = np.concatenate([
+        np.clip(by_image.scores.astype(np.float64), 0, 1), np.clip(by_cluster.scores.astype(np.float64), 0, 1) ** 2
+    ], axis=1)  # fmt: skip
+    places = np.where(scores > 0, places, -1)
+    order = np.lexsort((np.where(places < 0, np.iinfo(np.int64).max, places), -scores), axis=1)[:, :top_k]
+    return np.take_along_axis(places, order, 1), np.take_along_axis(scores, order, 1)
+
+
+def _count(labels: Ids, places: Ids, scores: NDArray[np.float64]) -> Votes:
+    """``labels``, ``places`` and ``scores`` (n, top_k) of the voters → the vote."""
+    weights = scores**SHARPNESS
+    same = labels[:, :, None] == labels[:, None, :]
+    of_label = np.where(labels >= 0, (same * weights[:, None, :]).sum(axis=2), -1.0)
+    winner = _heaviest(labels, of_label)
+    others = np.where(labels == winner[:, None], -1.0, of_label)
+    total = weights.sum(axis=1)
+    share = of_label.max(axis=1, initial=0.0) / np.where(total > 0, total, 1.0)
+    near = np.where(labels == winner[:, None], scores, 0.0).max(axis=1, initial=0.0)
+    confidence = np.where(winner >= 0, share * near, 0.0)
+    nearest = scores.max(axis=1, initial=0.0).astype(np.float32)
+    return Votes(winner, confidence.astype(np.float32), _heaviest(labels, others), places, nearest)
+
+
+def _heaviest(labels: Ids, weights: NDArray[np.float64]) -> Ids:
+    """(n,) the label with the greatest positive weight, the lower of equals; −1 where there is none."""
+    best = weights.max(axis=1, initial=0.0)[:, None]
+    first = np.where((weights >= best) & (weights > 0), labels, np.iinfo(np.int64).max).min(
+        axis=1, initial=np.iinfo(np.int64).max
+    )
+    return np.where(first == np.iinfo(np.int64).max, ABSTAIN, first)

@@ -30,6 +30,7 @@ class ReportData:
     - ``members`` [image_id, cluster_id, score, rank, is_outlier]: per drawn cluster the 12 nearest and the 4 farthest
       outliers.
     - ``curve`` [n_clusters, criterion, chosen]: the counts that were tried where nobody gave one.
+    - ``doubt`` [confidence, images]: how many images that nobody named have a label of each confidence (NaN: none).
     - ``map`` [image_id, x, y, cluster_id]: up to 3,000 points.
     - ``matches`` [query_id, query_path, rank, image_id, path, score]: up to 40 queries with 10 matches each.
     - ``metrics`` [metric, k, value] and ``runs`` [job, started_at, seconds, rows_in, rows_out, quarantined,
@@ -51,6 +52,7 @@ class ReportData:
     clusters: pd.DataFrame = field(default_factory=pd.DataFrame)
     members: pd.DataFrame = field(default_factory=pd.DataFrame)
     curve: pd.DataFrame = field(default_factory=pd.DataFrame)
+    doubt: pd.DataFrame = field(default_factory=pd.DataFrame)
     map: pd.DataFrame = field(default_factory=pd.DataFrame)
     matches: pd.DataFrame = field(default_factory=pd.DataFrame)
     metrics: pd.DataFrame = field(default_factory=pd.DataFrame)

@@ -31,6 +31,7 @@ from imgsearch.report.thumbnail_rows import thumbnails
 from imgsearch.report.tsne import tsne_map
 from imgsearch.tables import (
     CLUSTER_CURVE,
+    IMAGE_LABELS,
     MEMBERS,
 )
 from imgsearch.vectors import unpack
@@ -121,6 +122,7 @@ def _report_data(
         clusters=clusters[["cluster_id", "size", "medoid_id", "cohesion", "label"]],
         members=members,
         curve=_pandas(warehouse.read_or_empty(CLUSTER_CURVE).where(F.col("projection_id") == projection)),
+        doubt=_doubt(warehouse),
         map=points.to_pandas(),
         matches=matches,
         metrics=_pandas(tables["metrics"].limit(MAX_METRICS)),
@@ -130,6 +132,15 @@ def _report_data(
         **_refused(tables["quarantine"]),
         **_breakdowns(_totals(images)),
     )
+
+
+def _doubt(warehouse: TableStore) -> pd.DataFrame:
+    """How many images that nobody named have a label of each confidence, in steps of 0.01; NaN: no label."""
+    spread = (
+        warehouse.read_or_empty(IMAGE_LABELS).where("origin <> 'person'").select("image_id", "confidence").distinct()
+    )
+    step = F.floor(F.col("confidence").cast("double") * 100 + 0.5) / 100
+    return _pandas(spread.groupBy(step.alias("confidence")).agg(F.count("*").alias("images")))
 
 
 def _with_folder(images: DataFrame) -> DataFrame:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imgsearch.errors import LAUNCHER
-from imgsearch.report import curve, ingested, scatter
+from imgsearch.report import curve, ingested, scatter, trust
 from imgsearch.report.album import Album, Record, records
 from imgsearch.report.clusters import drawn_clusters, name_of, not_drawn, ranked
 from imgsearch.report.data import MAP_POINTS, MATCHES_PER_QUERY, MAX_QUERIES, ReportData
@@ -90,6 +90,7 @@ def render(data: ReportData) -> str:
         clusters=clusters,
         not_drawn=not_drawn(data),
         curve=curve.draw(data),
+        trust=trust.draw(data),
         map=scatter.draw(points, marks, names) if points else None,
         searches=searches,
         metrics=_metrics(data),

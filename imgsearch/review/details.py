@@ -15,7 +15,7 @@ from imgsearch.review.answers import PAGE, STRIP, Answers, Json, decision_card
 from imgsearch.review.collection import NO_CLUSTER, carried_columns
 from imgsearch.review.doubts import contradictions, rivals
 from imgsearch.review.finder import Found
-from imgsearch.tables import DUPLICATES, IMAGES, QUARANTINE
+from imgsearch.tables import DUPLICATES, IMAGES, LABEL_NEXT, QUARANTINE
 
 SIMILAR = 50
 VOTERS = 5
@@ -42,13 +42,13 @@ def image(answers: Answers, image_id: str) -> Json | None:
 
 
 def _why(answers: Answers, row: int) -> Json:
-    """The decision about the image, or about its cluster; and the named images of its cluster nearest to it."""
+    """The decision about the image, or about its cluster; and the named images nearest to it."""
     collection, state = answers.collection, answers.ledger.state
     position = int(collection.cluster_rows[row])
     own = state.images.get(collection.image_id(row))
     decision = own if own is not None or position == NO_CLUSTER else state.clusters.get(answers.number(position))
     named = [r for i, d in state.images.items() if d.label and (r := collection.row_of.get(i)) not in (None, row)]
-    peers = np.array([r for r in named if collection.cluster_rows[r] == position], np.int64)
+    peers = np.array(named, np.int64)
     scores = collection.vectors[peers] @ collection.vectors[row]
     best = np.argsort(-scores, kind="stable")[:VOTERS]
     return {
@@ -157,7 +157,8 @@ def names_csv(answers: Answers) -> str:
 
 
 def doubts(answers: Answers) -> Json:
-    """Names that contradict each other: pairs of clusters, and images near the border of a named cluster."""
+    """Names that contradict each other: pairs of clusters, and images near the border of a named cluster; and the
+    images to name next."""
     collection, (_, statuses, _) = answers.collection, answers.now()
     names: dict[str, int] = {}
     of_cluster = np.full(len(statuses), -1, np.int64)
@@ -180,7 +181,20 @@ def doubts(answers: Answers) -> Json:
             answers.image_card(c.row) | {"instead": words[c.instead], "share": c.share}
             for c in contradictions(collection.vectors, labels, candidates)[:DOUBTS]
         ],
+        "next": _next_names(answers),
     }
+
+
+def _next_names(answers: Answers) -> list[Json]:
+    """The images of `label_next` that have no name of their own yet, with what each would be called."""
+    table = answers.warehouse.read_or_empty(LABEL_NEXT, ["rank", "image_id", "label"]).sort_by("rank")
+    open_ = [
+        (row, value["label"])
+        for value in table.to_pylist()
+        if (row := answers.collection.row_of.get(value["image_id"])) is not None
+        and value["image_id"] not in answers.ledger.state.images
+    ]
+    return [answers.image_card(row) | {"guess": guess} for row, guess in open_[:DOUBTS]]
 
 
 def _text(value: object) -> str | None:

@@ -19,7 +19,7 @@ from imgsearch.config import ReviewConfig
 from imgsearch.errors import UserError
 from imgsearch.lake.delta_folder import DeltaFolder
 from imgsearch.review.review import build, listen
-from imgsearch.tables import CLUSTERS, DUPLICATES, LABELS, MAP_POINTS, MEMBERS
+from imgsearch.tables import CLUSTERS, DUPLICATES, LABEL_NEXT, LABELS, MAP_POINTS, MEMBERS
 
 HOSTILE = '<img src=x onerror="alert(1)">"\'&\u202e'
 
@@ -385,8 +385,22 @@ def test_copies_are_shown_with_the_best_first(client: Any, drawn: Drawn) -> None
     assert [copy["image_id"] for copy in image["copies"]] == [a, c]
 
 
+def test_what_to_name_next_is_listed_until_it_has_a_name(client: Any, drawn: Drawn) -> None:
+    rows = [
+        {"rank": 2, "image_id": drawn.ids[1], "projection_id": "p", "label": "pump", "settles": 1.0},
+        {"rank": 1, "image_id": drawn.ids[5], "projection_id": "p", "label": None, "settles": 2.0},
+        {"rank": 3, "image_id": "f" * 64, "projection_id": "p", "label": None, "settles": 0.5},  # gone since
+    ]
+    write(Path(drawn.location), LABEL_NEXT, rows)
+    assert [(i["id"], i["guess"]) for i in client.get("/api/doubts").json()["next"]] == [
+        (drawn.ids[5], None), (drawn.ids[1], "pump"),
+    ]  # fmt: skip
+    decide(client, kind="image", action="name", image_ids=[drawn.ids[5]], label="valve")
+    assert [i["id"] for i in client.get("/api/doubts").json()["next"]] == [drawn.ids[1]]
+
+
 def test_doubts_are_said_and_settled(client: Any, drawn: Drawn) -> None:
-    assert client.get("/api/doubts").json() == {"clusters": [], "images": []}
+    assert client.get("/api/doubts").json() == {"clusters": [], "images": [], "next": []}
     for cluster, label in ((9, "pump"), (6, "valve"), (3, "motor"), (0, "pipe")):
         name(client, cluster, label)
     wrong = drawn.ids[drawn.kinds.index(3)]

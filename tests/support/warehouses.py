@@ -102,10 +102,12 @@ def make(
     })  # fmt: skip
     warehouse.append(MEMBERS, spark.createDataFrame(members).coalesce(1))
     sizes = np.bincount(clusters, minlength=m)
+    scores = np.where(clusters[:, None] == np.arange(m), vectors @ centroids.T, -np.inf)
+    medoids = [ids[row] if n else None for row, n in zip(scores.argmax(axis=0), sizes, strict=True)]
     book = pa.table({
         "cluster_id": codebook.cluster_ids.astype(np.int32), "projection_id": [projection.projection_id] * m,
         "size": sizes, "centroid": pack(centroids), "outlier_threshold": codebook.thresholds,
-        "codebook_id": [codebook.codebook_id] * m,
+        "codebook_id": [codebook.codebook_id] * m, "medoid_id": pa.array(medoids, pa.string()),
     })  # fmt: skip
     warehouse.append(CLUSTERS, spark.createDataFrame(book).coalesce(1))
     lay_out(warehouse, projection.projection_id, codebook, sizes)
