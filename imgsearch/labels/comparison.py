@@ -69,18 +69,26 @@ def compare(warehouse: TableStore, projection: Projection, labelled: Labelled, e
 
 
 def ways(plain: Projection, current: Projection, expand: int) -> Iterator[Way]:
-    """Plain search first. ``plain``: a projection without names; ``current``: the one in use, learned or not."""
+    """Plain search first. ``plain``: a projection without names; ``current``: the one in use, learned or not.
+
+    What is typed begins with ``compress`` where a way compares in another projection than ``current``.
+    """
     m = expand or EXPAND
     usual, white = whitened(plain, 0.0), whitened(plain, WHITENING)
-    options = "compress --whitening 0" + (" --refit" if is_learned(current.engine) else "")
-    yield Way("plain", usual, options)
-    yield Way("whitening .25", white, f"compress --whitening {WHITENING}")
-    yield Way(f"expand {m}", usual, f"search --expand {m}", expand=m)
-    yield Way("spread", usual, "neighbours; search --spread", spread=True)
-    both = f"compress --whitening {WHITENING}; neighbours; search --spread"
-    yield Way("whitening .25, spread", white, both, spread=True)
+    refit = " --refit" if is_learned(current.engine) else ""
+    to_usual, to_white = (
+        [] if each.projection_id == current.projection_id else [f"compress --whitening {each.whitening:g}{refit}"]
+        for each in (usual, white)
+    )
+    spread = ["neighbours", "search --spread"]
+    yield Way("plain", usual, "; ".join([*to_usual, "search"]))
+    yield Way("whitening .25", white, "; ".join([*to_white, "search"]))
+    yield Way(f"expand {m}", usual, "; ".join([*to_usual, f"search --expand {m}"]), expand=m)
+    yield Way("spread", usual, "; ".join([*to_usual, *spread]), spread=True)
+    yield Way("whitening .25, spread", white, "; ".join([*to_white, *spread]), spread=True)
     if is_learned(current.engine):
-        yield Way("learned", current, "compress --labels, as now")
+        yield Way("learned", current, "search")
+        yield Way("learned, spread", current, "; ".join(spread), spread=True)
 
 
 def whitened(plain: Projection, whitening: float) -> Projection:

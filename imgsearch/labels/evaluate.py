@@ -137,8 +137,8 @@ def _notes(truth: Truth, labelled: Labelled, compared: list[Measured], config: E
     notes = [f"{truth.n_unknown} rows of the truth name no ingested image"] if truth.n_unknown else []
     if labelled.size > EXACT and (config.spread or config.compare):
         notes.append(f"--spread and --compare were measured among {EXACT:,} of the {labelled.size:,} labelled images")
-    if any(each.way.name == "learned" for each in compared):
-        notes.append("the learned projection may have seen these labels: its row is then better than a search will be")
+    if any(each.way.name.startswith("learned") for each in compared):
+        notes.append("the learned projection may have seen these labels: its rows are then better than a search is")
     return tuple(notes)
 
 

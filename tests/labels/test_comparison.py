@@ -31,11 +31,26 @@ def test_whitening_another_way_is_a_fit_with_that_whitening(plain, rows):
 
 
 def test_the_ways_begin_with_plain_search_and_end_with_what_was_learned(plain):
-    learned = replace(plain, engine="gram+wccn")
-    names = [way.name for way in ways(plain, learned, 0)]
-    assert names == ["plain", "whitening .25", "expand 3", "spread", "whitening .25, spread", "learned"]
-    assert [way.name for way in ways(plain, plain, 7)][2:] == ["expand 7", "spread", "whitening .25, spread"]
-    assert next(ways(plain, learned, 0)).options == "compress --whitening 0 --refit"
+    usual = ["plain", "whitening .25", "expand 3", "spread", "whitening .25, spread"]
+    assert [way.name for way in ways(plain, plain, 0)] == usual
+    assert [way.name for way in ways(plain, plain, 7)][2] == "expand 7"
+    learned = replace(plain, components=plain.components[::-1].copy(), engine="gram+wccn")
+    assert [way.name for way in ways(plain, learned, 0)] == [*usual, "learned", "learned, spread"]
+
+
+def test_what_is_typed_begins_with_the_projection_where_that_is_another(plain):
+    learned = replace(plain, components=plain.components[::-1].copy(), engine="gram+wccn")
+    typed = {way.name: way.options for way in ways(plain, plain, 0)}
+    assert typed["plain"] == "search"
+    assert typed["spread"] == "neighbours; search --spread"
+    assert typed["whitening .25, spread"] == "compress --whitening 0.25; neighbours; search --spread"
+    typed = {way.name: way.options for way in ways(plain, learned, 0)}
+    assert typed["expand 3"] == "compress --whitening 0 --refit; search --expand 3"
+    assert typed["learned, spread"] == "neighbours; search --spread"
+    white = whitened(plain, 0.25)
+    typed = {way.name: way.options for way in ways(white, white, 0)}
+    assert typed["plain"] == "compress --whitening 0; search"
+    assert typed["whitening .25"] == "search"
 
 
 @pytest.mark.parametrize(
