@@ -111,6 +111,22 @@ def test_a_gallery_too_large_to_broadcast_gives_the_same(spark, made, classes, m
         assert (counted["precision_5"].error > 0) == (n_queries < N)
 
 
+def test_diffusion_is_measured_on_a_part_of_very_many_images(spark, made, classes, monkeypatch):
+    table = pa.table({"image_id": made.ids, "class": classes, "vector": [v.tobytes() for v in made.vectors]})
+    labelled = retrieval_quality.Labelled(spark.createDataFrame(table), N, N)
+    assert retrieval_quality.part(labelled) is labelled
+    monkeypatch.setattr(retrieval_quality, "EXACT", 100)
+    with pytest.raises(ValueError, match="240 labelled images: diffusion is measured on 100 at most"):
+        retrieval_quality.quality(labelled, spread=True)
+    some = retrieval_quality.part(labelled)
+    order = in_order(made)[: some.size]
+    assert 60 < some.size <= 100
+    ahead = spread_each(lists_of(made.vectors[order], 10), np.arange(some.size))
+    expected = metrics.retrieval(made.vectors[order], classes[order], (1,), ahead=ahead)
+    measured = retrieval_quality.quality(some, spread=True)["ap"].value
+    assert measured == pytest.approx(np.nanmean(expected.average_precision), abs=1e-6)
+
+
 def test_a_search_is_judged_by_the_longest_path_that_the_truth_has(spark):
     truth = spark.createDataFrame([("i1", "a"), ("i2", "b")], "image_id string, label string")
     of_path = spark.createDataFrame([("x/q.jpg", "a"), ("q.jpg", "b"), ("r.jpg", "b")], "path string, label string")
