@@ -16,11 +16,13 @@ from imgsearch.lake.files import Listing
 from imgsearch.lake.local_files import UNLISTED
 from imgsearch.lake.store import TableStore
 from imgsearch.tables import (
+    CONFLICTS,
     CONTENTS,
     DUPLICATES,
     EMBEDDINGS,
     IMAGE_LABELS,
     IMAGES,
+    LABEL_NEXT,
     LEAKS,
     MAP_POINTS,
     MEMBERS,
@@ -143,7 +145,7 @@ def forget(warehouse: TableStore, leaving: DataFrame, rows: DataFrame, sweep: bo
     lost = warehouse.stage(lost, "lost")
     n_lost = lost.count()
     if n_lost:
-        for spec in (EMBEDDINGS, VECTORS, NEIGHBOURS, MEMBERS, MAP_POINTS, CONTENTS):
+        for spec in (EMBEDDINGS, VECTORS, NEIGHBOURS, MEMBERS, MAP_POINTS, CONFLICTS, LABEL_NEXT, CONTENTS):
             warehouse.delete_matching(spec, lost, "t.image_id = s.image_id")
         warehouse.delete_matching(QUARANTINE, lost, "t.image_id = s.image_id AND t.stage <> 'ingest'")
     for spec in (IMAGE_LABELS, DUPLICATES, LEAKS):
