@@ -305,7 +305,7 @@ def test_copies_zeros_and_the_number_of_clusters(spark: SparkSession, tmp_path: 
     auto = cluster.run(spark, config(warehouse, n_clusters="auto", refit=True))
     curve = read(warehouse, CLUSTER_CURVE)
     chosen = [r["n_clusters"] for r in curve if r["chosen"]]
-    assert len(curve) > 5
+    assert len(curve) == 5  # 8 to 30 clusters: 301 distinct vectors place no more
     assert [str(n) for n in chosen] == [auto.details["n_clusters"]]
 
 
