@@ -239,6 +239,8 @@ def _take_stderr_back() -> None:
     """spark-submit runs Python with its stderr merged into stdout; write to the stderr that spark-submit itself has."""
     if "PYSPARK_GATEWAY_PORT" not in os.environ:  # not started by spark-submit
         return
+    if "CONTAINER_ID" in os.environ:  # YARN's: stderr is a file that the JVM writes on in, over what is appended
+        return
     try:
         handle = os.open(f"/proc/{os.getppid()}/fd/2", os.O_WRONLY | os.O_APPEND)
     except OSError:  # no /proc, or a driver that runs for somebody else

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-
-from imgsearch.errors import UserError
 
 
 def graph_dir() -> Path:
@@ -20,33 +19,34 @@ def graph_dir() -> Path:
 def cached_graph(name: str, export: Callable[[], bytes], cache_dir: Path | None = None) -> bytes:
     """The graph called ``name`` (an encoder_id): read from ``cache_dir``, or made by ``export`` and kept there.
 
-    The file appears whole or not at all, so concurrent jobs may share the directory. Raises ``UserError`` when the
-    directory cannot be written, and whatever ``export`` raises.
+    The file appears whole or not at all, so concurrent jobs may share the directory. Where it cannot be used (a
+    container without a home), one line on stderr says so and nothing is kept. Raises whatever ``export`` raises.
     """
     path = (cache_dir or graph_dir()) / f"{name}.graph"
     try:
         return path.read_bytes()
-    except FileNotFoundError:
+    except OSError:  # not there, or not to be read: made again
         pass
-    except OSError as error:
-        raise UserError(f"cached graph {path}: {error.strerror}; set IMGSEARCH_CACHE to another folder") from None
     graph = export()
-    _write(path, graph)
+    try:
+        _write(path, graph)
+    except OSError as error:
+        print(
+            f"imgsearch: the network's graph is not kept in {path.parent} ({error.strerror}), so the next run makes it "
+            "again; set IMGSEARCH_CACHE to another folder",
+            file=sys.stderr,
+            flush=True,
+        )
     return graph
 
 
 def _write(path: Path, graph: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, part = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, part = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(graph)
-            os.replace(part, path)
-        except BaseException:
-            os.unlink(part)
-            raise
-    except OSError as error:
-        raise UserError(
-            f"cannot keep a graph in {path.parent} ({error.strerror}); set IMGSEARCH_CACHE to another folder"
-        ) from None
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(graph)
+        os.replace(part, path)
+    except BaseException:
+        os.unlink(part)
+        raise
