@@ -41,5 +41,7 @@ def test_the_page_says_what_it_is_worth() -> None:
     assert "80 % have a label" in page
     assert "0.75 of all" in page
     assert "0.031" in page
-    assert "was not measured" in render(data([0.5], [30]))
+    unmeasured = render(data([0.5], [30]))
+    assert "was not measured" in unmeasured
+    assert "expected to be right" not in unmeasured
     assert 'id="trust"' not in render(data([], []))
