@@ -312,7 +312,7 @@ class EvaluateConfig:
 class ExportConfig:
     """Settings of ``export``."""
 
-    about: ClassVar[str] = "flat tables for BI tools (Delta and Parquet), thumbnails and an HTML report"
+    about: ClassVar[str] = "a star of flat tables for BI tools (Delta, Parquet, SQL views) and an HTML report"
     warehouse: str = option(WAREHOUSE_HELP, metavar="W")
     output: str = option("the folder to write; it replaces an earlier export there", metavar="DIR")
     map_points: int = option("images on the 2-D map", 2_000, "N")

@@ -84,6 +84,7 @@ BOUNDS: dict[str, str] = {
     "projections/compress.py:_loss": "4,000 embeddings",
     "report/match_grid.py:grid_of_frame": "n_queries x top_k rows",
     "report/match_grid.py:_thumbnails": "n_queries x (top_k + 1) thumbnails",
+    "report/star_carried.py:_dates_in_text": "one row",
     "report/export.py:run": "--map-points rows",
     "report/export.py:_map": "--map-points vectors, at most some 20,000",
     "report/export.py:_report_data": "images that the page shows",

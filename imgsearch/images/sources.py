@@ -90,7 +90,7 @@ def _with_folders(listing: Listing) -> Listing:
     names = free_names(keys, taken=columns)
     for key, column in names.items():
         match = F.filter("_folders", starts_with(f"{key}="))
-        columns[column] = _hive_value(F.substring(F.get(match, F.lit(0)), len(key) + 2, 10_000))
+        columns[column] = hive_value(F.substring(F.get(match, F.lit(0)), len(key) + 2, 10_000))
     return replace(listing, files=files.withColumns(columns).drop("_folders"), notes=column_notes(names))
 
 
@@ -104,7 +104,7 @@ def _levels(files: DataFrame) -> tuple[list[str], int]:
     return [row["key"] for row in rows if row["key"] is not None][:MAX_FOLDER_KEYS], depth
 
 
-def _hive_value(value: Column) -> Column:
+def hive_value(value: Column) -> Column:
     """A value as Hive writes it into a folder's name: percent-encoded, and with a word for null."""
     decoded = F.try_url_decode(F.replace(value, F.lit("+"), F.lit("%2B")))
     return F.when(value != HIVE_NULL, F.coalesce(decoded, value))

@@ -1,9 +1,8 @@
-"""Export: the warehouse → flat tables for BI tools (no arrays, no binaries), thumbnails, and the HTML report."""
+"""Export: the warehouse → a star of flat tables for BI tools, SQL views on it, thumbnails, and the HTML report."""
 
 from __future__ import annotations
 
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,8 +25,12 @@ from imgsearch.places import absolute, local_path
 from imgsearch.projections.spaces import current_projection, vectors_of
 from imgsearch.report.data import MAX_CLUSTERS, MAX_QUERIES, OUTLIERS_PER_CLUSTER, PER_CLUSTER
 from imgsearch.report.page import ReportData, write_report
-from imgsearch.report.star_schema import flat_tables
-from imgsearch.report.thumbnail_rows import thumbnails
+from imgsearch.report.star_dimensions import DIM_THUMBNAIL
+from imgsearch.report.star_facts import FACT_IMAGE
+from imgsearch.report.star_files import StarFolder
+from imgsearch.report.star_schema import write_star
+from imgsearch.report.star_tables import STAR
+from imgsearch.report.thumbnail_rows import data_uris, thumbnails
 from imgsearch.report.tsne import tsne_map
 from imgsearch.tables import (
     CLUSTER_CURVE,
@@ -36,46 +39,34 @@ from imgsearch.tables import (
 )
 from imgsearch.vectors import unpack
 
-MARKER, PARTS = ".imgsearch-export", ("delta", "parquet", "report")
-AT_ONCE = 4  # tables written side by side
-ROWS_A_FILE = 1_000_000  # of a table as Parquet
+MARKER, PARTS = ".imgsearch-export", ("delta", "parquet", "report", "sql")
 MAX_FOLDERS, MAX_RUNS, MAX_METRICS = 50, 500, 500  # rows that the page gets
 
 
 def run(spark: SparkSession, config: ExportConfig) -> RunSummary:
-    """Write ``config.output``: ``delta/``, ``parquet/``, ``report/index.html``; an earlier export there is replaced."""
+    """Write ``delta/``, ``parquet/``, ``sql/``, ``report/`` into ``config.output``, in place of an earlier export."""
     watch = Stopwatch()
     warehouse = TableStore.open(spark, config.warehouse)
     encoder, projection = current_projection(warehouse, config.encoder)
     out = absolute(config.output)
     claim_output(spark, config.output)
     points = _map(warehouse, projection.projection_id, config.map_points)
-    flat = flat_tables(
-        warehouse, encoder.encoder_id, projection.projection_id, spark.createDataFrame(points), config.search_id
+    folder = StarFolder(spark, out)
+    tables = write_star(
+        warehouse, folder, encoder.encoder_id, projection.projection_id, spark.createDataFrame(points), config.search_id
     )
-    tables = {name: frame.persist() for name, frame in flat.items()}  # written twice, read by the page
-    try:
-        with ThreadPoolExecutor(AT_ONCE) as pool:  # most of a small table's time is Spark's own, between its tasks
-            list(pool.map(lambda name: _write_table(tables[name], name, out), tables))
-        made_by = f"{encoder.name} ({encoder.encoder_id})"
-        data = _report_data(warehouse, tables, points, made_by, projection.projection_id)
-    finally:
-        for frame in tables.values():
-            frame.unpersist()
-    page = _write_report(warehouse, data, out)
+    made_by = f"{encoder.name} ({encoder.encoder_id})"
+    data = _report_data(warehouse, tables, points, made_by, projection.projection_id)
+    page = _write_report(warehouse, data, folder)
+    folder.remove_others()
+    folder.write_statements(c for c in tables["fact_image"].columns if c not in FACT_IMAGE.columns)
     n = data.n_distinct_total or 0
-    return finish(warehouse, "export", watch, rows_in=n, rows_out=n, details={"tables": len(tables), "report": page})
+    return finish(warehouse, "export", watch, rows_in=n, rows_out=n, details={"tables": len(STAR), "report": page})
 
 
 def claim_output(spark: SparkSession, output: str) -> None:
     """Mark the folder of the export as ours. Raises ``UserError`` where it is another's."""
     claim(folder_at(spark, absolute(output)), MARKER, "output", output, PARTS)
-
-
-def _write_table(frame: DataFrame, name: str, out: str) -> None:
-    frame.write.format("delta").mode("overwrite").option("overwriteSchema", "true").save(f"{out}/delta/{name}")
-    n_files = max(1, frame.count() // ROWS_A_FILE)
-    frame.coalesce(n_files).write.mode("overwrite").parquet(f"{out}/parquet/{name}")
 
 
 def _map(warehouse: TableStore, projection_id: str, n_points: int) -> pa.Table:
@@ -105,13 +96,13 @@ def _report_data(
     warehouse: TableStore, tables: dict[str, DataFrame], points: pa.Table, encoder: str, projection: str
 ) -> ReportData:
     """The page's frames, from the exported tables: totals of everything, and the images that are shown."""
-    clusters = _pandas(tables["dim_cluster"].orderBy(F.desc("size"), "cluster_id"))
+    clusters = _pandas(tables["dim_cluster"].where("is_current").orderBy(F.desc("size"), "cluster_id"))
     members = _pandas(_shown_members(tables["fact_member"], clusters["cluster_id"].tolist()[:MAX_CLUSTERS]))
     matches = _shown_matches(tables["fact_match"])
     shown = {*members["image_id"], *points.column("image_id").to_pylist(), *matches["image_id"]}
     shown |= {*clusters["medoid_id"].iloc[:MAX_CLUSTERS]}
     ids = warehouse.spark.createDataFrame(pa.table({"image_id": pa.array(sorted(shown), pa.string())}))
-    images = _with_folder(tables["dim_image"])
+    images = _with_folder(tables["dim_image"].where("is_present"))
     facts = images.join(ids, on="image_id", how="inner")
     return ReportData(
         title="What is in here",
@@ -125,11 +116,11 @@ def _report_data(
         doubt=_doubt(warehouse),
         map=points.to_pandas(),
         matches=matches,
-        metrics=_pandas(tables["metrics"].limit(MAX_METRICS)),
-        runs=_pandas(_latest_runs(tables["runs"])),
+        metrics=_pandas(tables["fact_metric"].limit(MAX_METRICS)),
+        runs=_pandas(_latest_runs(tables["dim_run"])),
         n_clusters_total=len(clusters),
         created_at=datetime.now(UTC),
-        **_refused(tables["quarantine"]),
+        **_refused(tables["fact_quarantine"]),
         **_breakdowns(_totals(images)),
     )
 
@@ -211,17 +202,22 @@ def _shown_members(members: DataFrame, clusters: list[int]) -> DataFrame:
     )
 
 
-def _write_report(warehouse: TableStore, data: ReportData, out: str) -> str:
-    """Thumbnails and the page, into ``out/report``; by way of a local folder where ``out`` is not one."""
+def _write_report(warehouse: TableStore, data: ReportData, folder: StarFolder) -> str:
+    """Thumbnails, also as ``dim_thumbnail``, and the page; by way of a local folder where ``folder`` is not one."""
+    out = folder.out
     place = local_path(out)
     local = Path(tempfile.mkdtemp(prefix="imgsearch-report-")) if place is None else place / "report"
     LocalFolder(local).remove("thumbnails")
     (local / "thumbnails").mkdir(parents=True)
-    names: dict[str, str] = {}
-    for row in thumbnails(_shown_files(warehouse, data)).toLocalIterator():
-        if row["thumbnail"] is not None:
+    small = thumbnails(_shown_files(warehouse, data)).where("thumbnail IS NOT NULL").persist()
+    try:
+        folder.write(DIM_THUMBNAIL.name, data_uris(small))
+        names: dict[str, str] = {}
+        for row in small.toLocalIterator():
             names[row["image_id"]] = f"thumbnails/{row['image_id'][:24]}.jpg"
             (local / names[row["image_id"]]).write_bytes(row["thumbnail"])
+    finally:
+        small.unpersist()
     page = write_report(ReportData(**{**vars(data), "thumbnails": names}), local)
     if place is not None:
         return str(page)

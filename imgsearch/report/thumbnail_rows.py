@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame
 from imgsearch.images.decode import DecodeLimits
 from imgsearch.lake.files import read_local
 from imgsearch.lake.lost_workers import is_retry
-from imgsearch.report.thumbnails import thumbnail_of
+from imgsearch.report.thumbnails import data_uri, thumbnail_of
 
 
 def thumbnails(images: DataFrame) -> DataFrame:
@@ -32,3 +32,16 @@ def thumbnails(images: DataFrame) -> DataFrame:
             )
 
     return images.select("image_id", "path", "content").mapInArrow(shrink, "image_id string, thumbnail binary")
+
+
+def data_uris(small: DataFrame) -> DataFrame:
+    """``image_id`` and ``thumbnail``, never null → ``image_id`` and ``data_uri``, a text that a BI tool shows."""
+
+    def as_text(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            texts = [data_uri(jpeg) for jpeg in batch.column("thumbnail").to_pylist()]
+            yield pa.RecordBatch.from_arrays(
+                [batch.column("image_id"), pa.array(texts, pa.string())], names=["image_id", "data_uri"]
+            )
+
+    return small.select("image_id", "thumbnail").mapInArrow(as_text, "image_id string, data_uri string")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import re
@@ -13,6 +14,9 @@ from imgsearch.images.decode import DecodeLimits, decode, read_header
 
 QUALITY = 82
 THUMBNAIL_SIZE = 160  # pixels, the longer side
+MAX_URI = 32_766  # characters that Power BI and Excel keep of a text
+#: (longer side in pixels, quality), tried in this order where a picture of noise makes a longer text than that.
+SMALLER = ((128, 70), (96, 60), (96, 30))
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -47,6 +51,27 @@ def thumbnail_of(
     if SHA256.fullmatch(image_id) and hashlib.sha256(content).hexdigest() != image_id:
         return None
     return thumbnail(content, size, limits)
+
+
+def data_uri(jpeg: bytes) -> str:
+    """A thumbnail as ``data:image/jpeg;base64,…`` of at most ``MAX_URI`` characters; made smaller where it is longer.
+
+    Raises ``OSError`` where ``jpeg`` is none.
+    """
+    text = _uri(jpeg)
+    for size, quality in SMALLER:
+        if len(text) <= MAX_URI:
+            break
+        picture = Image.open(io.BytesIO(jpeg))
+        picture.thumbnail((size, size))
+        out = io.BytesIO()
+        picture.save(out, "JPEG", quality=quality, optimize=True)
+        text = _uri(out.getvalue())
+    return text
+
+
+def _uri(jpeg: bytes) -> str:
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode('ascii')}"
 
 
 def _fitted(width: int, height: int, size: int) -> tuple[int, int]:

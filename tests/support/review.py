@@ -119,4 +119,6 @@ def write(location: Path, spec: TableSpec, rows: list[dict[str, Any]]) -> None:
     """Rows of a table; columns that it does not have are carried ones, of text."""
     carried = [name for name in rows[0] if name not in spec.columns]
     schema = pa.schema([*arrow_schema(spec), *(pa.field(name, pa.string()) for name in carried)])
-    write_deltalake(f"{location}/{spec.name}", pa.Table.from_pylist(rows, schema), mode="overwrite")
+    write_deltalake(
+        f"{location}/{spec.name}", pa.Table.from_pylist(rows, schema), mode="overwrite", schema_mode="overwrite"
+    )
