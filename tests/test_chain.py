@@ -264,7 +264,7 @@ def test_the_export_is_flat_and_agrees_with_the_warehouse(spark: SparkSession, c
     assert len(images) == images["image_id"].nunique() == N
     assert images["n_paths"].sum() == N + 2
     assert images["cluster_id"].notna().all()
-    assert len(pd.read_parquet(out / "parquet" / "image_path")) == N + 2
+    assert len(pd.read_parquet(out / "parquet" / "fact_image")) == N + 2
     assert len(pd.read_parquet(out / "parquet" / "fact_match")) == 7 * (N_KINDS + 1)
     named = pd.read_parquet(out / "parquet" / "dim_cluster")
     assert named["size"].sum() == N
