@@ -24,6 +24,7 @@ PARTS = {
     "clusters/layout.py:lay_out_new": PROJECTION,
     "clusters/numbers.py:is_own": PROJECTION,
     "labels/calibrate.py:write_calibration": PROJECTION,
+    "labels/doubts.py:write_conflicts": PROJECTION,
     "labels/evaluate.py:run": "a metric's name, a constant",
     "lake/store.py:open": "quoted",
     "lake/store.py:folder": "quoted",
