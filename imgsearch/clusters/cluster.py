@@ -247,10 +247,10 @@ def _n_clusters(sample: Matrix, total: int, config: ClusterConfig) -> tuple[int,
     n_drawn = max(CHOICE_SAMPLE, 2 * LEAST_MEMBERS * config.max_clusters)
     drawn = np.random.default_rng(config.seed).permutation(len(distinct))[:n_drawn]
     choice = choose_n_clusters(distinct[drawn], config.seed, total, config.max_clusters, purity=config.purity)
-    return choice.n_clusters, list(choice.curve), _about_the_choice(choice, total > n_drawn, config)
+    return choice.n_clusters, list(choice.curve), about_the_choice(choice, config, is_sampled=total > n_drawn)
 
 
-def _about_the_choice(choice: Choice, is_sampled: bool, config: ClusterConfig) -> list[str]:
+def about_the_choice(choice: Choice, config: ClusterConfig, *, is_sampled: bool) -> list[str]:
     """What to say where the choice is an end of its curve."""
     if len(choice.curve) < 2 or choice.n_clusters not in (choice.curve[0][0], choice.curve[-1][0]):
         return []

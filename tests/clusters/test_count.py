@@ -3,7 +3,9 @@ import itertools
 import numpy as np
 import pytest
 
-from imgsearch.clusters.count import choose_n_clusters, counts_between
+from imgsearch.clusters.cluster import about_the_choice
+from imgsearch.clusters.count import Choice, choose_n_clusters, counts_between
+from imgsearch.config import ClusterConfig
 from imgsearch.vectors import unit
 
 
@@ -59,3 +61,20 @@ def test_copies_count_once_and_too_few_rows_are_one_cluster() -> None:
     assert choose_n_clusters(np.repeat(planted(2, n=3), 100, axis=0)).n_clusters == 1
     rows = planted(8)
     assert choose_n_clusters(np.repeat(rows, 2, axis=0), n_images=1200) == choose_n_clusters(rows[::-1])
+
+
+@pytest.mark.parametrize(
+    ("chosen", "is_sampled", "settings", "said"),
+    [
+        (20, True, {}, None),
+        (10, True, {}, "10 clusters are the fewest that were tried"),
+        (10, True, {"purity": True}, None),
+        (40, True, {"max_clusters": 40}, "as many as --max-clusters allows"),
+        (40, True, {}, "as many as a sample can tell apart"),
+        (40, False, {}, None),
+    ],
+)
+def test_an_end_of_the_curve_is_said(chosen: int, is_sampled: bool, settings: dict, said: str | None) -> None:
+    choice = Choice(chosen, [(10, 0.5), (20, 0.4), (40, 0.3)])
+    notes = about_the_choice(choice, ClusterConfig(warehouse="w", **settings), is_sampled=is_sampled)
+    assert [said in note for note in notes] == ([True] if said else [])
