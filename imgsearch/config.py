@@ -26,6 +26,7 @@ class IngestConfig:
     rehash: bool = option("read every file again, also those of unchanged size, time and etag", False)
     prune: bool = option("forget the images of this input whose file is gone, and all that was derived of them", False)
     follow_links: bool = option("read links that lead out of the input too; without it they go to quarantine", False)
+    exif: bool = option("note what the camera wrote: time, camera, lens, place, orientation", True)
 
     def __post_init__(self) -> None:
         at_least("max_pixels", self.max_pixels, 1)
@@ -336,6 +337,7 @@ class PipelineConfig:
         "components to keep (default 256, or fewer where there are fewer images)", None, "N"
     )
     n_clusters: str = option("how many, or 'auto'", "auto", "N")
+    exif: bool = option("note what the camera wrote: time, camera, lens, place, orientation", True)
 
     def __post_init__(self) -> None:
         at_least("n_components", self.n_components, 1)

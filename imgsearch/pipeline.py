@@ -48,7 +48,7 @@ def prepare(spark: SparkSession, config: PipelineConfig, steps: Steps) -> tuple[
     """From files to clusters: ``STAGES``, each announced. Returns how many files came in and how many were no use."""
     w = config.warehouse
     steps("ingest")
-    first = print_summary(ingest.run(spark, IngestConfig(input=config.input, warehouse=w)))
+    first = print_summary(ingest.run(spark, IngestConfig(input=config.input, warehouse=w, exif=config.exif)))
     steps("embed")
     print_summary(embed.run(spark, EmbedConfig(warehouse=w, encoder=config.encoder)))
     steps("compress")

@@ -54,7 +54,13 @@ IMAGES = TableSpec(
     n_bytes BIGINT COMMENT 'size of the file',
     modified_at TIMESTAMP COMMENT 'the file''s modification time, if known',
     etag STRING COMMENT 'the store''s own mark of these bytes, where it has one',
-    ingested_at TIMESTAMP COMMENT 'when it came into this warehouse'
+    ingested_at TIMESTAMP COMMENT 'when it came into this warehouse',
+    exif_time TIMESTAMP COMMENT 'when it was taken; the camera''s own clock, where it wrote no offset from UTC',
+    exif_camera STRING COMMENT 'make and model of the camera',
+    exif_lens STRING COMMENT 'model of the lens',
+    exif_latitude DOUBLE COMMENT 'degrees, north is positive',
+    exif_longitude DOUBLE COMMENT 'degrees, east is positive',
+    exif_orientation INT COMMENT 'how the pixels are turned in the file, 1 (upright) to 8'
     """,
     key=("path",),
     job="ingest",

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from imgsearch.images.inspection import EXIF_NAMES
 from imgsearch.lake.files import Listing
 from imgsearch.lake.local_files import UNLISTED
 from imgsearch.lake.store import TableStore
@@ -43,9 +44,13 @@ FILE_COLUMNS = (
     "etag",
     "reason",
     "detail",
+    *EXIF_NAMES,
 )
 #: The others are strings.
-TYPES = {"width": "int", "height": "int", "n_pages": "int", "n_bytes": "bigint", "modified_at": "timestamp"}
+TYPES = {
+    "width": "int", "height": "int", "n_pages": "int", "n_bytes": "bigint", "modified_at": "timestamp",
+    "exif_time": "timestamp", "exif_latitude": "double", "exif_longitude": "double", "exif_orientation": "int",
+}  # fmt: skip
 #: Refusals that only other bytes can mend.
 LASTING = ("not_an_image", "truncated", "decode_error")
 MAX_UNLISTED = 100

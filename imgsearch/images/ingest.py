@@ -16,7 +16,7 @@ from imgsearch.config import IngestConfig
 from imgsearch.errors import UserError
 from imgsearch.images.carried import as_in_warehouse
 from imgsearch.images.changes import compare, forget, forget_refused, gone, read_ledger, unchanged_rows
-from imgsearch.images.inspection import inspect
+from imgsearch.images.inspection import EXIF_NAMES, inspect
 from imgsearch.images.source_tables import distinct_images
 from imgsearch.images.sources import read_source
 from imgsearch.lake.files import Listing, with_content
@@ -69,7 +69,7 @@ def _ingest(
 ) -> RunSummary:
     ledger = read_ledger(warehouse, listing)
     if holds_content:
-        seen = distinct_images(inspect(listing.files, config.max_pixels, config.max_bytes), listing.name)
+        seen = distinct_images(_inspect(listing.files, config), listing.name)
         files = rows = compare(seen, ledger, rehash=True).persist()
     else:
         files = compare(listing.files, ledger, config.rehash).persist()
@@ -107,17 +107,22 @@ def _inspected(warehouse: TableStore, files: DataFrame, listing: Listing, config
     todo = files.where(~F.col("_unchanged"))
     n_todo = todo.where(F.col("reason").isNull()).count()
     todo = todo.repartition(n_tasks(warehouse.spark, n_todo, TASK_FILES))
-    read = inspect(with_content(warehouse.spark, todo, config.max_bytes), config.max_pixels, config.max_bytes)
+    read = _inspect(with_content(warehouse.spark, todo, config.max_bytes), config)
     if listing.n_files is not None:
         return read
     return read.unionByName(unchanged_rows(files.where("_unchanged")))
+
+
+def _inspect(files: DataFrame, config: IngestConfig) -> DataFrame:
+    return inspect(files, config.max_pixels, config.max_bytes, exif=config.exif)
 
 
 def _as_images(rows: DataFrame, source: str) -> DataFrame:
     """Columns of ``images``, carried metadata, ``reason``, ``detail``, ``n_rows`` and the ``_image_id`` that was."""
     if "n_rows" not in rows.columns:
         rows = rows.withColumn("n_rows", F.lit(1).cast("bigint"))
-    image_columns = ("image_id", "path", "format", "width", "height", "n_pages", "n_bytes", "modified_at", "etag")
+    own = ("image_id", "path", "format", "width", "height", "n_pages", "n_bytes", "modified_at", "etag")
+    image_columns = (*own, *EXIF_NAMES)
     last = ("reason", "detail", "n_rows", "_image_id")
     carried = [quoted_part(c) for c in rows.columns if c not in (*image_columns, *last) and not c.startswith("_")]
     before = F.when(F.col("_reason").isNull(), F.col("_image_id"))  # of an image, not of a refusal

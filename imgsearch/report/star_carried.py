@@ -57,9 +57,9 @@ def flat_carried(images: DataFrame) -> Carried:
 
 
 def image_date(carried: Carried) -> Column:
-    """The first carried date that is there, else that of the file, else that of the ingest."""
+    """The first carried date that is there, else when it was taken, else that of the file, else that of the ingest."""
     dates = [F.col(quoted_part(c)).cast("date") for c in carried.dates]
-    return F.coalesce(*dates, F.col("modified_at").cast("date"), F.col("ingested_at").cast("date"))
+    return F.coalesce(*dates, *(F.col(c).cast("date") for c in ("exif_time", "modified_at", "ingested_at")))
 
 
 def date_of(text: Column) -> Column:

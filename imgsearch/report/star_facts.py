@@ -17,11 +17,14 @@ FACT_IMAGE = star_table(
     cluster_id INT COMMENT 'the cluster of the image; null where it is in none',
     is_outlier BOOLEAN COMMENT 'farther from the centroid than the rule of its cluster allows; null without a cluster',
     label STRING COMMENT 'the label of the file; null: none was given',
-    image_date DATE COMMENT 'the date to count by: the first carried date, else of the file, else of the ingest',
+    image_date DATE COMMENT 'the date to count by: the first carried date, else taken, else modified, else ingested',
     modified_at TIMESTAMP COMMENT 'modification time of the file, where there is one',
     modified_date DATE COMMENT 'the date of modified_at',
     ingested_at TIMESTAMP COMMENT 'when it came into the warehouse',
-    ingested_date DATE COMMENT 'the date of ingested_at'
+    ingested_date DATE COMMENT 'the date of ingested_at',
+    exif_time TIMESTAMP COMMENT 'when it was taken; the own clock of the camera, where it wrote no offset from UTC',
+    exif_date DATE COMMENT 'the date of exif_time',
+    exif_camera STRING COMMENT 'make and model of the camera'
     """,
     "path",
     {"image_id": _IMAGE, "cluster_id": _CLUSTER, "label": _LABEL},

@@ -18,6 +18,7 @@ from imgsearch.lake.store import TableStore
 from imgsearch.projections.spaces import projections_of
 from imgsearch.report.star_calendar import calendar
 from imgsearch.report.star_carried import Carried, flat_carried, image_date
+from imgsearch.report.star_facts import FACT_IMAGE
 from imgsearch.report.star_files import StarFolder
 from imgsearch.report.star_history import cluster_events, drift_history, first_seen
 from imgsearch.report.star_quarantine import refused_files
@@ -210,8 +211,10 @@ def _dim_query(matches: DataFrame) -> DataFrame:
 
 def _fact_image(carried: Carried, facts: Tables) -> DataFrame:
     """One row a file."""
-    files = carried.images.drop("etag", "format", "width", "height", "n_pages")
+    own = [c for c in IMAGES.columns if c not in FACT_IMAGE.columns]
+    files = carried.images.drop(*own)
     dates = {f"{what}_date": F.col(f"{what}_at").cast("date") for what in ("modified", "ingested")}
+    dates["exif_date"] = F.col("exif_time").cast("date")
     members = facts["fact_member"].select("image_id", "cluster_id", "is_outlier")
     labels = facts["fact_label"].select("path", "label")
     return files.withColumns(dates).join(members, on="image_id", how="left").join(labels, on="path", how="left")

@@ -10,23 +10,25 @@ from collections.abc import Iterable
 from importlib.resources import files
 from string import Template
 
-#: Names of carried columns, best first, for each word of the views; the source stands for what there is none of.
+#: Names of carried columns, best first, for each word of the views; ``OTHERWISE`` stands for what there is none of.
 ROLES = {
     "site": ("site", "site_id", "plant", "location", "facility", "area", "werk", "standort"),
     "equipment": ("equipment_id", "equipment", "asset_id", "asset", "machine_id", "machine", "equipment_type", "tag"),
     "camera": ("camera_id", "camera", "camera_model", "device_id", "device"),
 }
-OTHERWISE = "source"
+OTHERWISE = {"site": "source", "equipment": "source", "camera": "exif_camera"}
 
 
 def roles(carried: Iterable[str]) -> dict[str, str]:
     """For each word of the views the column that it is.
 
     >>> roles(["Site", "equipment"])
-    {'site': 'Site', 'equipment': 'equipment', 'camera': 'source'}
+    {'site': 'Site', 'equipment': 'equipment', 'camera': 'exif_camera'}
     """
     named = {name.casefold(): name for name in carried}
-    return {role: next((named[name] for name in names if name in named), OTHERWISE) for role, names in ROLES.items()}
+    return {
+        role: next((named[name] for name in names if name in named), OTHERWISE[role]) for role, names in ROLES.items()
+    }
 
 
 def views(carried: Iterable[str]) -> str:

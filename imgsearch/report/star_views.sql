@@ -1,6 +1,6 @@
 -- Views on the star that `export` writes. Run tables_duckdb.sql or tables_spark.sql first. Any engine that has the
 -- tables under these names will do. In this warehouse the site is the column $site, the equipment is $equipment, the
--- camera is $camera (source, where the input brought no such column): put in others where you know better.
+-- camera is $camera (source and exif_camera, where the input brought no such column): put in others where you know better.
 
 -- Images per cluster and site over time.
 CREATE OR REPLACE VIEW bi_images_by_cluster_and_site AS

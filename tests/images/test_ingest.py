@@ -6,16 +6,20 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
+from support.exif_files import photograph
 
 from imgsearch.config import IngestConfig
 from imgsearch.errors import UserError
 from imgsearch.images import ingest
 from imgsearch.images.columns import free_names
-from imgsearch.images.inspection import inspect_one
+from imgsearch.images.exif import NOTHING
+from imgsearch.images.inspection import EXIF_NAMES, inspect_one
 from imgsearch.images.sources import read_source
 from imgsearch.lake.delta_folder import DeltaFolder
 from imgsearch.lake.store import TableStore
@@ -295,6 +299,33 @@ def test_what_cannot_be_ingested_is_told_and_nothing_is_made(spark: SparkSession
         read_source(spark, "no.such.table", "queries")
 
 
+def test_what_the_camera_wrote_is_noted_or_not(spark: SparkSession, tmp_path: Path, draw: Draw) -> None:
+    draw(tmp_path / "in" / "plain.png", 1)
+    (tmp_path / "in" / "photo.jpg").write_bytes(photograph())
+    w = str(tmp_path / "w")
+
+    def noted() -> dict[str, tuple[object, ...]]:
+        rows = TableStore.open(spark, w).read(IMAGES).toArrow().to_pylist()
+        return {Path(row["path"]).name: tuple(row[name] for name in EXIF_NAMES) for row in rows}
+
+    config = IngestConfig(input=str(tmp_path / "in"), warehouse=w)
+    ingest.run(spark, config)
+    exif = noted()["photo.jpg"]
+    assert exif == (
+        datetime(2024, 5, 6, 21, 30, tzinfo=UTC),
+        "Canon EOS 5D",
+        "EF 50mm",
+        pytest.approx(48.51),
+        -11.25,
+        6,
+    )
+    assert set(noted()["plain.png"]) == {None}
+    ingest.run(spark, config)
+    assert noted()["photo.jpg"] == exif  # a file that is not read again keeps it
+    ingest.run(spark, replace(config, exif=False, rehash=True))
+    assert set(noted()["photo.jpg"]) == {None}
+
+
 def test_one_file_at_a_time(tmp_path: Path, draw: Draw) -> None:
     path = draw(tmp_path / "a.png", 1)
     data = path.read_bytes()
@@ -303,7 +334,7 @@ def test_one_file_at_a_time(tmp_path: Path, draw: Draw) -> None:
         return inspect_one(*row, max_pixels=max_pixels, max_bytes=max_bytes)  # type: ignore[arg-type]
 
     good = look(str(path), None, float("nan"), None, None)
-    assert good == (hashlib.sha256(data).hexdigest(), "PNG", 40, 30, 1, len(data), None, None)
+    assert good == (hashlib.sha256(data).hexdigest(), "PNG", 40, 30, 1, len(data), None, None, NOTHING)
     assert look("k", data, len(data), None, None) == good
     large = look(str(path), None, float(len(data)), None, None, max_bytes=10)
     assert (large[0], large[5], large[6]) == (None, len(data), "too_large")
@@ -313,7 +344,7 @@ def test_one_file_at_a_time(tmp_path: Path, draw: Draw) -> None:
     empty = look("/no/such/file", None, 0.0, None, None)
     assert (empty[0], empty[6]) == (hashlib.sha256(b"").hexdigest(), "empty")
     refused = look("/dev/zero", None, 5.0, "outside", "a link")
-    assert (refused[0], refused[5:]) == (None, (5, "outside", "a link"))
+    assert (refused[0], refused[5:8]) == (None, (5, "outside", "a link"))
 
 
 def test_names_and_types_that_people_have(spark: SparkSession, tmp_path: Path, draw: Draw) -> None:

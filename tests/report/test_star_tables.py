@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imgsearch.report.star_statements import ROLES, roles, views
+from imgsearch.report.star_statements import OTHERWISE, roles, views
 from imgsearch.report.star_table import StarTable
 from imgsearch.report.star_tables import STAR
 from imgsearch.report.thumbnails import MAX_URI, data_uri, thumbnail
@@ -31,11 +31,11 @@ def test_a_table_is_flat_and_says_what_it_is(spec: StarTable) -> None:
 
 
 def test_the_site_is_chosen_by_name_and_the_source_stands_in() -> None:
-    assert roles([]) == dict.fromkeys(ROLES, "source")
+    assert roles([]) == OTHERWISE
     assert roles(["tag", "asset_id", "Werk", "camera"]) == {"site": "Werk", "equipment": "asset_id", "camera": "camera"}
     text = views(["Werk"])
     assert "f.Werk AS site" in text
-    assert "f.source AS camera" in text
+    assert "f.exif_camera AS camera" in text
     assert "$" not in text
 
 
