@@ -42,7 +42,10 @@ class EmbedConfig:
     about: ClassVar[str] = "turn each image that this encoder has not seen into an embedding (pretrained CNN)"
     warehouse: str = option(WAREHOUSE_HELP, metavar="W")
     encoder: str = option(
-        "a network by name, or a file of one's own (see the job 'encoders')", "efficientnet-lite0", "NAME"
+        "a network by name, two or three as a+b (better answers, their times add up), or a file of one's own "
+        "(see the job 'encoders')",
+        "efficientnet-lite0",
+        "NAME",
     )
     pooling: Literal["avg", "gem", "max"] = option("how the last feature map becomes one vector", "avg")
     precision: Literal["float32", "bf16", "int8"] = option("arithmetic of the network; part of encoder_id", "float32")

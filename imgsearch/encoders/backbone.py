@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-Family = Literal["lite", "torchvision", "script", "program", "onnx", "timm"]
+Family = Literal["lite", "torchvision", "script", "program", "onnx", "timm", "several"]
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 from imgsearch.encoders import quantization
 from imgsearch.encoders.backbone import Backbone, Preprocessing
 from imgsearch.encoders.extras import require
-from imgsearch.encoders.sources import find_source, list_encoders
+from imgsearch.encoders.sources import find_source, list_encoders, part_names
 from imgsearch.errors import LAUNCHER, UserError
 
 __all__ = [
@@ -52,12 +53,15 @@ class Encoder:
     runtime: str
     backbone: Backbone
     versions: tuple[tuple[str, str], ...]
+    parts: tuple[Encoder, ...] = ()  # of ``a+b``: the encoders whose embeddings stand side by side
 
     @cached_property
     def settings(self) -> dict[str, Any]:
         """Everything the fingerprint covers, ready for JSON."""
         covered = json.loads(json.dumps(asdict(self)))
-        del covered["name"], covered["backbone"]["weights"]
+        del covered["name"], covered["backbone"]["weights"], covered["parts"]
+        if self.parts:
+            return {**covered, "parts": [part.settings for part in self.parts], "versions": dict(self.versions)}
         quantized = {}
         if self.precision == "int8":
             quantized = {"quantization": quantization.RECIPE, "pictures": quantization.pictures_sha256()}
@@ -83,7 +87,9 @@ def resolve(
     ``name`` is ``efficientnet-lite0`` (or 1, 2), a classification network of torchvision's (``resnet50``, or
     ``resnet50:IMAGENET1K_V1`` for other weights than its default), ``timm:NAME``, ``hf-hub:NAME``, or a file: weights
     (``.safetensors``, ``.pth``, ``.pt``), a whole network (TorchScript ``.pt``, exported ``.pt2``, ``.onnx``), with a
-    TOML beside it (see ``sidecar``). ``pooling`` "gem" is the generalised mean with p = 3 (Radenović et al. 2018).
+    TOML beside it (see ``sidecar``). ``a+b`` and ``a+b+c`` are their embeddings side by side. ``best`` and ``fast``
+    stand for what was measured in docs/encoders.md. ``pooling`` "gem" is the generalised mean with p = 3 (Radenović et
+    al. 2018).
 
     ``runtime`` is chosen by the precision unless given: ONNX Runtime for float32 and int8, OpenVINO for bf16. Raises
     ``UserError`` for everything that cannot be had, with what to do.
@@ -92,6 +98,10 @@ def resolve(
         if value not in choices:
             raise UserError.option(option, value, f"must be one of {', '.join(choices)}")
     runtime = _runtime_for(precision, runtime)
+    names = part_names(name)
+    if len(names) > 1:
+        return _side_by_side([resolve(n, pooling=pooling, precision=precision, runtime=runtime) for n in names])
+    name = names[0]
     source = find_source(name)
     family = source.backbone.family
     packages = [RUNTIMES[runtime], "pillow", *filter(None, [ARCHITECTURE_PACKAGES.get(family)])]
@@ -105,6 +115,27 @@ def resolve(
         runtime=runtime,
         backbone=source.backbone,
         versions=tuple(sorted(versions)),
+    )
+
+
+def _side_by_side(parts: Sequence[Encoder]) -> Encoder:
+    """The parts as one encoder. Each image is decoded once, at the size of the part that takes the most pixels."""
+    ids = [part.encoder_id for part in parts]
+    name = "+".join(part.name for part in parts)
+    if len(set(ids)) < len(ids):
+        raise UserError.option("encoder", name, "the same network twice; name two or three that differ")
+    largest = max(parts, key=lambda part: part.preprocessing.height * part.preprocessing.width)
+    slugs, weights = "_".join(part._slug for part in parts), ",".join(part.backbone.weights_sha256 for part in parts)
+    return Encoder(
+        name=name,
+        dim=sum(part.dim for part in parts),
+        preprocessing=largest.preprocessing,
+        pooling=parts[0].pooling,
+        precision=parts[0].precision,
+        runtime=parts[0].runtime,
+        backbone=Backbone("several", slugs, "", weights),
+        versions=tuple(sorted({version for part in parts for version in part.versions})),
+        parts=tuple(parts),
     )
 
 

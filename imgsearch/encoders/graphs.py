@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from imgsearch.encoders.encoder import Encoder
+from imgsearch.encoders.side_by_side import pack_graphs
 from imgsearch.lake.cache import cached_graph
 
 
 def graph_of(encoder: Encoder) -> bytes:
-    """The network as data. Torch is imported only where no earlier run exported this encoder."""
+    """The network as data; of several their graphs, packed. Torch is imported only where no earlier run exported it."""
+    if encoder.parts:
+        return pack_graphs([graph_of(part) for part in encoder.parts])
 
     def export() -> bytes:
         from imgsearch.encoders.export import export_graph

@@ -11,9 +11,9 @@ from imgsearch.encoders.sources import Listed, list_encoders
 from imgsearch.errors import LAUNCHER, UserError, did_you_mean
 
 FILES = """\
---encoder also takes a file of one's own: .safetensors, .pth, .pt (weights, or TorchScript), .pt2, .onnx, with its
-preprocessing in a TOML beside it; NAME:WEIGHTS for another set of torchvision's; timm:NAME and hf-hub:NAME with the
-extra 'timm'."""
+--encoder also takes two or three of these with '+' between them, and a file of one's own: .safetensors, .pth, .pt
+(weights, or TorchScript), .pt2, .onnx, with its preprocessing in a TOML beside it; NAME:WEIGHTS for another set of
+torchvision's; timm:NAME and hf-hub:NAME with the extra 'timm'."""
 
 
 def run(config: EncodersConfig) -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from imgsearch.encoders.encoder import Encoder
 from imgsearch.encoders.extras import how_to_get
+from imgsearch.encoders.side_by_side import side_by_side, unpack_graphs
 from imgsearch.errors import UserError
 from imgsearch.vectors import Matrix
 
@@ -32,6 +33,10 @@ def load_runtime(graph: bytes, encoder: Encoder, n_threads: int) -> Runtime:
 
     Raises ``UserError`` when the runtime's package is missing here or does not take the graph.
     """
+    if encoder.parts:
+        graphs = zip(unpack_graphs(graph), encoder.parts, strict=True)
+        networks = [load_runtime(own, part, n_threads) for own, part in graphs]
+        return _checked(encoder, side_by_side(networks, [part.preprocessing for part in encoder.parts]), BATCH)
     if encoder.runtime == "openvino":
         return _checked(encoder, _openvino(graph, encoder, n_threads), BATCH)
     if encoder.runtime == "torch":

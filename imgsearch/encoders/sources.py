@@ -30,6 +30,10 @@ LITES = {
     "efficientnet-lite2": Lite(260, "half of lite0's speed; the best of the three on product photographs"),
 }
 LITE_DIM = 1280
+#: Names for a choice that was measured (docs/encoders.md).
+CHOICES = {"fast": "efficientnet-lite0", "best": "efficientnet-lite0+efficientnet-lite2"}
+#: Networks side by side, at most.
+MOST_PARTS = 3
 
 
 class Listed(NamedTuple):
@@ -39,6 +43,21 @@ class Listed(NamedTuple):
     dim: int
     available: str  # offline, download, or "needs …"
     note: str
+
+
+def part_names(name: str) -> list[str]:
+    """The encoders that ``name`` stands for: several of ``a+b``, else one. Raises ``UserError`` for too many.
+
+    >>> part_names("resnet50 + vgg16"), part_names("fast")
+    (['resnet50', 'vgg16'], ['efficientnet-lite0'])
+    """
+    name = CHOICES.get(name, name)
+    if "+" not in name or Path(name).expanduser().is_file():
+        return [name]
+    names = [part.strip() for part in name.split("+")]
+    if not all(names) or len(names) > MOST_PARTS:
+        raise UserError.option("encoder", name, f"give two or {MOST_PARTS} encoders with '+' between them")
+    return names
 
 
 def find_source(name: str) -> Source:
@@ -59,6 +78,11 @@ def list_encoders() -> list[Listed]:
     for name, lite in LITES.items():
         is_here = importlib.util.find_spec(_lite_package(name)) is not None
         listed.append(Listed(name, LITE_DIM, "offline" if is_here else "download", lite.note))
+    here = {entry.name for entry in listed if entry.available == "offline"}
+    for name, stands_for in CHOICES.items():
+        parts = part_names(stands_for)
+        available = "offline" if here.issuperset(parts) else "download"
+        listed.append(Listed(name, LITE_DIM * len(parts), available, stands_for))
     torch = not missing("torch")
     for name, entries in torchvision.networks().items():
         for entry in entries:
