@@ -33,7 +33,10 @@ class Diagnosis(NamedTuple):
     is_mistake: bool
 
 
-STOPPED = re.compile(r"SparkContext (?:was|has been) shut ?down|stopped SparkContext|cancelled because SparkContext")
+STOPPED = re.compile(
+    r"SparkContext (?:was|has been) shut ?down|stopped SparkContext|cancelled because SparkContext"
+    r"|SparkContext\.\w+\(\)\" is null"  # a part of it is gone already
+)
 GONE = re.compile(
     r"Py4JNetworkError|its text cannot be read: Connection|Answer from Java side is empty"
     r"|while obtaining a new communication channel"

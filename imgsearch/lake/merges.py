@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import reduce
 from operator import and_
 
@@ -28,14 +29,24 @@ def new_or_changed(
         column = F.col(f"{side}.{quoted_part(c)}")
         return F.to_json(F.struct(column.alias("_"))) if "map<" in types[c] else column
 
-    differs = F.lit(False)
-    for c in compared:
-        in_table = c in table.columns
-        differs = differs | (~value("t", c).eqNullSafe(value("s", c)) if in_table else value("s", c).isNotNull())
+    differs = any_of(
+        [
+            ~value("t", c).eqNullSafe(value("s", c)) if c in table.columns else value("s", c).isNotNull()
+            for c in compared
+        ]
+    )
     absent = F.col("t._there").isNull()
     written = absent | differs if delete is None else F.when(delete, ~absent).otherwise(absent | differs)
     joined = rows.alias("s").join(target, on=same_key(spec, table.columns, rows.columns), how="left")
     return joined.where(written).select("s.*")
+
+
+def any_of(conditions: Sequence[Column]) -> Column:
+    """Whether one of them holds; false for none. As a balanced tree: 500 in a row overflow the JVM's stack."""
+    if len(conditions) < 2:
+        return conditions[0] if conditions else F.lit(False)
+    middle = len(conditions) // 2
+    return any_of(conditions[:middle]) | any_of(conditions[middle:])
 
 
 def merge_into(table: DeltaTable, spec: TableSpec, rows: DataFrame, update: bool, delete: Column | None = None) -> None:

@@ -209,5 +209,6 @@ def test_an_error_of_a_jvm_that_is_gone_is_a_stop() -> None:
 
 def test_a_stop_is_no_fault() -> None:
     assert is_stop(RuntimeError("Job 3 cancelled because SparkContext was shut down"))
+    assert is_stop(RuntimeError('the return value of "org.apache.spark.SparkContext.dagScheduler()" is null'))
     assert is_stop(ConnectionRefusedError(111, "Connection refused"))
     assert not is_stop(ValueError("rows lost"))
