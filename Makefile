@@ -61,7 +61,7 @@ package: setup  ## one archive for executors (Python and all), and the wheel, in
 	uv="$$(bash setup.sh uv)" && "$$uv" build --wheel --quiet --out-dir dist && $(PYTHON) -m archive.build --uv "$$uv" $(ARGS)
 
 clean:  ## caches and what the demo wrote; .venv and the jars stay
-	rm -rf demo-out spark-warehouse metastore_db derby.log .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .coverage demo-out spark-warehouse metastore_db derby.log .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find imgsearch jobs plantdemo tests benchmarks archive -name __pycache__ -prune -exec rm -rf {} +
 
 help:  ## this list
