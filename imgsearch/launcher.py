@@ -110,8 +110,7 @@ def plan(
         return Plan([submit, *submission.words()], variables | {"SPARK_LOCAL_IP": local_ip}, note)
     name, *options = submission.rest
     settings = submission.properties(environ)
-    is_short = name == "demo" or short_jobs.is_short(settings_of(name, options))
-    added = launch_settings(name, settings, memory, is_short, sorted(os.listdir(f"{home}/jars")))
+    added = launch_settings(name, options, settings, memory, sorted(os.listdir(f"{home}/jars")))
     if local_slots(added.get("spark.master", settings.get("spark.master", ""))) is None:
         added |= ship_settings(archive, settings) if archive else cluster_settings(settings, environ)
     else:
@@ -129,9 +128,12 @@ def plan(
 
 
 def launch_settings(
-    name: str, settings: Mapping[str, str], memory: int, is_short: bool, installed: Sequence[str]
+    name: str, options: Sequence[str], settings: Mapping[str, str], memory: int, installed: Sequence[str]
 ) -> dict[str, str]:
-    """What has to stand before the JVM starts and ``settings`` lack. ``installed``: the files of Spark's ``jars``."""
+    """What has to stand before the JVM of job ``name`` starts and ``settings`` lack.
+
+    ``options``: the job's. ``installed``: the files of Spark's ``jars``.
+    """
     added: dict[str, str] = {}
 
     def default(key: str, value: str) -> None:
@@ -143,7 +145,7 @@ def launch_settings(
     if local_slots(settings.get("spark.master", "local[*]")) is not None:
         # The JVM needs little beside the Python workers: a quarter of the memory, 1 to 8 GB.
         default("spark.driver.memory", f"{min(max(memory // 4, 1024), 8192)}m")
-        if is_short:
+        if name == "demo" or short_jobs.is_short(settings_of(name, options)):
             default("spark.driver.extraJavaOptions", short_jobs.JVM)
     default("spark.ui.showConsoleProgress", "false")  # there is a line of our own
     delta = delta_settings(settings, delta_jars(), installed)

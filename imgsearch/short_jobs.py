@@ -25,13 +25,9 @@ INPUTS = ("input", "queries")
 
 def is_short(config: Any) -> bool:
     """Whether the local warehouse and the local input of a job's settings are small; anything elsewhere is large."""
-    places = [local_path(config.warehouse) if isinstance(getattr(config, "warehouse", None), str) else None]
-    for name in INPUTS:
-        value = getattr(config, name, None)
-        if value is not None:
-            places.append(local_path(value) if isinstance(value, str) else None)
-    warehouse, *inputs = places
-    if warehouse is None or any(place is None or not _is_small(place) for place in inputs):
+    warehouse = local_path(config.warehouse)
+    inputs = [local_path(value) for name in INPUTS if (value := getattr(config, name, None)) is not None]
+    if warehouse is None or not all(place is not None and _is_small(place) for place in inputs):
         return False
     if not (warehouse / "images").is_dir():
         return bool(inputs)

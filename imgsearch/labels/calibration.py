@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from imgsearch.topk.topk import RunningTopK
+from imgsearch.retrieval.expansion import nearest_others
 from imgsearch.vectors import Matrix
 
 FOLDS = 5
@@ -21,6 +21,14 @@ class Calibration(NamedTuple):
     recall: float
     n_pairs: int
     n_matching: int
+
+
+class Cut(NamedTuple):
+    """From ``threshold`` on a share of ``precision`` is right: ``right`` in number."""
+
+    threshold: float
+    precision: float
+    right: float
 
 
 class Check(NamedTuple):
@@ -41,20 +49,26 @@ def calibrate(scores: NDArray[np.float32], matching: NDArray[np.bool_], precisio
     >>> calibrate(np.float32([0.9, 0.8, 0.7, 0.6]), np.array([True, True, False, True]), 0.7)[:3]
     (0.6000000238418579, 0.75, 1.0)
     """
-    if not len(scores) or not matching.any():
+    n_matching = int(matching.sum())
+    cut = lowest_cut(scores, np.ones(len(scores)), matching, precision) if n_matching else None
+    if cut is None:
         return None
+    return Calibration(cut.threshold, cut.precision, cut.right / n_matching, len(scores), n_matching)
+
+
+def lowest_cut(scores: ArrayLike, counts: ArrayLike, right: ArrayLike, precision: float) -> Cut | None:
+    """The lowest of ``scores`` (n,) from which at least ``precision`` is right; ``None`` where there is none.
+
+    ``counts`` (n,): how many have each score, and ``right`` (n,) how many of these are right. Equal scores stand or
+    fall together.
+    """
+    scores, counts, right = (np.asarray(values) for values in (scores, counts, right))
     order = np.argsort(-scores, kind="stable")
-    ordered = scores[order]
-    right = np.cumsum(matching[order])
-    share = right / np.arange(1, len(order) + 1)
-    last_of_equal = np.append(ordered[1:] != ordered[:-1], True)
-    good = np.flatnonzero(last_of_equal & (share >= precision))
-    if not len(good):
-        return None
-    at = int(good[-1])
-    return Calibration(
-        float(ordered[at]), float(share[at]), float(right[at] / right[-1]), len(scores), int(matching.sum())
-    )
+    ordered, total, good = scores[order], np.cumsum(counts[order]), np.cumsum(right[order])
+    share = good / np.where(total > 0, total, 1)
+    last_of_equal = np.append(ordered[1:] != ordered[:-1], True)[: len(order)]
+    at = np.flatnonzero(last_of_equal & (share >= precision) & (total > 0))[-1:]
+    return Cut(float(ordered[at[0]]), float(share[at[0]]), float(good[at[0]])) if len(at) else None
 
 
 def first_matches(vectors: Matrix, labels: NDArray[np.str_]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -65,10 +79,7 @@ def first_matches(vectors: Matrix, labels: NDArray[np.str_]) -> tuple[NDArray[np
     if len(vectors) < 2:
         return np.zeros(0, np.float32), np.zeros(0, bool)
     codes = np.unique(labels, return_inverse=True)[1]
-    running = RunningTopK(vectors, 1)
-    rows = np.arange(len(vectors))
-    running.update(vectors, rows, exclude=rows)
-    best = running.result()
+    best = nearest_others(vectors, 1, np.arange(len(vectors)))
     return best.scores[:, 0], codes[best.ids[:, 0]] == codes
 
 

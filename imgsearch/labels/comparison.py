@@ -26,7 +26,7 @@ WHITENING = 0.25
 #: Begins the names of the comparison's metrics.
 COMPARED = "compared_"
 FIGURES = {"mAP": "ap", "precision@1": "precision_1", "precision@10": "precision_10"}
-
+#: The metric and the cut of each figure.
 METRIC_NAMES = (("map", None), ("precision_at_k", 1), ("precision_at_k", 10))
 
 
@@ -131,8 +131,6 @@ def metrics_of(measured: Sequence[Measured]) -> Iterator[tuple[str, int | None, 
     """Rows of ``metrics``: ``compared_NAME_map`` and ``compared_NAME_precision_at_k``."""
     for each in measured:
         name = each.way.name.replace(" .25", "").replace(", ", "_").replace(" ", "_")
-        for metric, k, value in zip(
-            ("map", "precision_at_k", "precision_at_k"), (None, 1, 10), each.figures, strict=True
-        ):
+        for (metric, k), value in zip(METRIC_NAMES, each.figures, strict=True):
             if not np.isnan(value):
                 yield f"{COMPARED}{name}_{metric}", k, value, None

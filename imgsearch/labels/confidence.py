@@ -13,6 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from imgsearch.labels.calibration import lowest_cut
+
 #: Held-out names below which confidence stays the raw share.
 LEAST_NAMES = 50
 BINS = 10
@@ -101,9 +103,5 @@ def threshold_for(confidence: ArrayLike, images: ArrayLike, precision: float) ->
     (0.9, None)
     """
     confidence, images = np.asarray(confidence, np.float64), np.asarray(images, np.float64)
-    order = np.argsort(-confidence, kind="stable")
-    right = np.cumsum((confidence * images)[order])
-    total = np.cumsum(images[order])
-    last_of_equal = np.append(confidence[order][1:] != confidence[order][:-1], True)[: len(order)]
-    good = np.flatnonzero(last_of_equal & (right >= precision * total) & (total > 0))
-    return float(confidence[order][good[-1]]) if len(good) else None
+    cut = lowest_cut(confidence, images, confidence * images, precision)
+    return None if cut is None else cut.threshold

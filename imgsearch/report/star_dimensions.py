@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from imgsearch.report.star_table import star_table
-
-_IMAGE, _CLUSTER, _LABEL = "dim_image", "dim_cluster", "dim_label"
+from imgsearch.report.star_table import CLUSTER, IMAGE, LABEL, star_table
 
 DIM_IMAGE = star_table(
     "dim_image",
@@ -43,7 +41,7 @@ DIM_IMAGE = star_table(
     map_y DOUBLE COMMENT 'place on the map, upwards'
     """,
     "image_id",
-    {"cluster_id": _CLUSTER, "label": _LABEL},
+    {"cluster_id": CLUSTER, "label": LABEL},
     carries=True,
 )
 
@@ -68,7 +66,7 @@ DIM_CLUSTER = star_table(
     first_seen_date DATE COMMENT 'the date of first_seen_at'
     """,
     "cluster_id",
-    {"medoid_id": _IMAGE, "nearest_cluster_id": _CLUSTER, "label": _LABEL},
+    {"medoid_id": IMAGE, "nearest_cluster_id": CLUSTER, "label": LABEL},
 )
 
 DIM_LABEL = star_table(

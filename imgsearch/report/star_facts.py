@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from imgsearch.report.star_table import star_table
-
-_IMAGE, _CLUSTER, _LABEL = "dim_image", "dim_cluster", "dim_label"
+from imgsearch.report.star_table import CLUSTER, IMAGE, LABEL, star_table
 
 FACT_IMAGE = star_table(
     "fact_image",
@@ -27,7 +25,7 @@ FACT_IMAGE = star_table(
     exif_camera STRING COMMENT 'make and model of the camera'
     """,
     "path",
-    {"image_id": _IMAGE, "cluster_id": _CLUSTER, "label": _LABEL},
+    {"image_id": IMAGE, "cluster_id": CLUSTER, "label": LABEL},
     carries=True,
 )
 
@@ -44,7 +42,7 @@ FACT_MEMBER = star_table(
     margin FLOAT COMMENT 'score minus the cosine to the second-best centroid'
     """,
     "image_id",
-    {"image_id": _IMAGE, "cluster_id": _CLUSTER, "second_cluster_id": _CLUSTER},
+    {"image_id": IMAGE, "cluster_id": CLUSTER, "second_cluster_id": CLUSTER},
 )
 
 FACT_MATCH = star_table(
@@ -61,7 +59,7 @@ FACT_MATCH = star_table(
     is_match BOOLEAN COMMENT 'the score reaches the calibrated threshold; null without one'
     """,
     "query_id rank",
-    {"search_id": "dim_search", "query_id": "dim_query", "image_id": _IMAGE},
+    {"search_id": "dim_search", "query_id": "dim_query", "image_id": IMAGE},
 )
 
 FACT_LABEL = star_table(
@@ -77,7 +75,7 @@ FACT_LABEL = star_table(
     origin STRING COMMENT 'person (named itself), cluster (its cluster was), vote (named neighbours), none'
     """,
     "path",
-    {"path": "fact_image", "image_id": _IMAGE, "label": _LABEL},
+    {"path": "fact_image", "image_id": IMAGE, "label": LABEL},
 )
 
 FACT_DUPLICATE = star_table(
@@ -96,7 +94,7 @@ FACT_DUPLICATE = star_table(
     group_size BIGINT COMMENT 'files in the group'
     """,
     "path",
-    {"path": "fact_image", "image_id": _IMAGE, "representative_id": _IMAGE},
+    {"path": "fact_image", "image_id": IMAGE, "representative_id": IMAGE},
 )
 
 FACT_QUARANTINE = star_table(
@@ -116,7 +114,7 @@ FACT_QUARANTINE = star_table(
     quarantined_date DATE COMMENT 'the date of quarantined_at'
     """,
     "path stage encoder",
-    {"image_id": _IMAGE},
+    {"image_id": IMAGE},
     carries=True,
 )
 
@@ -144,7 +142,7 @@ FACT_CLUSTER_EVENT = star_table(
     images BIGINT COMMENT 'kept and new: images in both'
     """,
     "fitted_at event cluster_id other_cluster_id",
-    {"cluster_id": _CLUSTER, "other_cluster_id": _CLUSTER},
+    {"cluster_id": CLUSTER, "other_cluster_id": CLUSTER},
 )
 
 FACT_DRIFT = star_table(

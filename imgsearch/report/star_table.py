@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 
 from imgsearch.tables import TableSpec
 
+#: The dimensions that most keys join.
+IMAGE, CLUSTER, LABEL = "dim_image", "dim_cluster", "dim_label"
+
 
 @dataclass(frozen=True)
 class StarTable(TableSpec):

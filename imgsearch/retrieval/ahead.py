@@ -13,9 +13,9 @@ from pyspark.sql import functions as F
 from imgsearch.keys import KEY_DIGITS
 from imgsearch.lake.batches import Batches
 from imgsearch.lake.shared import Shared, share
-from imgsearch.retrieval.graph import NOBODY
 from imgsearch.retrieval.join import keys_of
 from imgsearch.topk.score import paired_scores
+from imgsearch.topk.topk import NOBODY
 from imgsearch.vectors import Ids, Matrix, unit_rows
 
 PLACED_SCHEMA = "query_row int, image_key bigint, score float, place int"

@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from imgsearch.compiled import compiled
-from imgsearch.retrieval.graph import NO_LIST, NOBODY, UNSEEN, Graph, Lists, reciprocal
+from imgsearch.retrieval.graph import NO_LIST, UNSEEN, Graph, Lists, reciprocal
+from imgsearch.topk.topk import NOBODY
 from imgsearch.vectors import Ids, Matrix
 
 #: Nearest images by which a query enters the graph.

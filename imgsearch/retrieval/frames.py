@@ -28,7 +28,8 @@ from imgsearch.retrieval.columns import (
     refuse_repeated,
 )
 from imgsearch.retrieval.id_keys import SHA256, IdKeys, IdRange
-from imgsearch.retrieval.join import NO_SCORE, NOBODY, search, sole_id
+from imgsearch.retrieval.join import NO_SCORE, search, sole_id
+from imgsearch.topk.topk import NOBODY
 from imgsearch.vectors import Ids, unit_rows
 
 FAULT_SCHEMA = "problem string, n bigint, example string"

@@ -11,10 +11,10 @@ from typing import NamedTuple
 import numpy as np
 
 from imgsearch.retrieval.expansion import nearest_others
-from imgsearch.topk.topk import TopK, merge
+from imgsearch.topk.topk import NOBODY, TopK, merge
 from imgsearch.vectors import Ids, Matrix
 
-NOBODY, UNSEEN, NO_LIST = -1, -2, -3
+UNSEEN, NO_LIST = -2, -3
 #: Of each list so many neighbours count.
 DEGREE = 10
 

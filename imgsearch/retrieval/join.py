@@ -21,13 +21,12 @@ from imgsearch.lake.memory import task_memory
 from imgsearch.lake.session import is_connect, n_slots
 from imgsearch.lake.shared import INLINE_BYTES, Shared, share
 from imgsearch.retrieval.probes import UNCLUSTERED, ProbedTopK, Probes, probes_of, ranges
-from imgsearch.topk.topk import RunningTopK, TopK, merge
+from imgsearch.topk.topk import NOBODY, RunningTopK, TopK, merge
 from imgsearch.vectors import Ids, Matrix, unit_rows
 
 PARTIAL_SCHEMA = "block int, k int, scores binary, keys binary"
 RANKED_SCHEMA = "query_row int, rank int, image_key bigint, score float"
 NO_SCORE = -np.inf
-NOBODY = -1
 #: Numbers (queries x top_k) in one row of a partial result.
 BLOCK_CELLS = 65_536
 

@@ -17,9 +17,9 @@ from pyspark.sql import functions as F
 from imgsearch.keys import order_keys
 from imgsearch.lake.batches import Batches
 from imgsearch.lake.shared import Shared, share
-from imgsearch.retrieval.graph import DEGREE, NOBODY, Lists, merged
+from imgsearch.retrieval.graph import DEGREE, Lists, merged
 from imgsearch.retrieval.join import search
-from imgsearch.topk.topk import RunningTopK, TopK
+from imgsearch.topk.topk import NOBODY, RunningTopK, TopK
 from imgsearch.vectors import Ids, Matrix, pack_bytes, unpack, unpack_bytes
 
 #: Neighbours in a list.

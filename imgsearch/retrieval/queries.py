@@ -29,11 +29,11 @@ from imgsearch.projections.spaces import EncoderRecord, gallery_of
 from imgsearch.retrieval.columns import faults_in, refuse_faults, refuse_repeated, vector_column_of
 from imgsearch.retrieval.frames import vector_expression
 from imgsearch.tables import IMAGES
+from imgsearch.topk.topk import NOBODY
 from imgsearch.vectors import Ids, Matrix, unit_rows, unpack
 
 MAX_BYTES = 1_000_000_000
 SHA256 = re.compile(r"[0-9a-f]{64}")
-NOBODY = -1
 
 
 class QueryBatch(NamedTuple):

@@ -9,9 +9,10 @@ from pyspark.sql import functions as F
 from imgsearch.errors import LAUNCHER, UserError
 from imgsearch.lake.store import TableStore
 from imgsearch.retrieval.diffusion import FIRST, SEEDS, Seeds, ranking, spread, unlisted
-from imgsearch.retrieval.graph import DEGREE, NOBODY, Lists, reciprocal
+from imgsearch.retrieval.graph import DEGREE, Lists, reciprocal
 from imgsearch.retrieval.neighbour_lists import first_neighbours, read_lists
 from imgsearch.tables import NEIGHBOURS
+from imgsearch.topk.topk import NOBODY
 from imgsearch.vectors import Ids
 
 #: Queries whose neighbourhoods the driver holds at once: 72 MB of lists at most, with those that are looked at more.

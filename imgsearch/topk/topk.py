@@ -19,12 +19,14 @@ from imgsearch.topk.ranking import Batch, Best, empty_best, select_all
 from imgsearch.topk.scan import scan
 from imgsearch.vectors import Matrix
 
+#: The id of an empty slot, and of a row that a query may find.
+NOBODY = -1
 _STRETCH = 16_384  # rows between two choices of ``prefix_dim``
 _FEW = 1_024  # rows after which thresholds are worth choosing by
 
 
 class TopK(NamedTuple):
-    """Best first; a slot without a row has id -1 and score -inf.
+    """Best first; a slot without a row has id ``NOBODY`` and score -inf.
 
     ``ids``: (n_queries, k) int64; ``scores``: (n_queries, k) float32.
     """
@@ -55,7 +57,7 @@ class RunningTopK:
         if not np.isfinite(self._queries).all():
             raise ValueError("a query row is not finite")
         self._best = empty_best(len(self._queries), top_k) if best is None else best
-        self._nobody = np.full(len(self._queries), -1, np.int64)
+        self._nobody = np.full(len(self._queries), NOBODY, np.int64)
         self._packed: Packed | None = None
         self._seen = 0
         self.n_scored = 0

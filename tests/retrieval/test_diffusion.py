@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imgsearch.retrieval import diffusion
-from imgsearch.retrieval.diffusion import NOBODY, Seeds, ranking, spread, unlisted
+from imgsearch.retrieval.diffusion import Seeds, ranking, spread, unlisted
 from imgsearch.retrieval.graph import Lists, lists_of, reciprocal
+from imgsearch.topk.topk import NOBODY
 from imgsearch.vectors import unit
 
 

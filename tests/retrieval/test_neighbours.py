@@ -13,10 +13,10 @@ from imgsearch.keys import order_keys
 from imgsearch.lake.shared import Inline
 from imgsearch.lake.store import TableStore
 from imgsearch.retrieval import neighbours
-from imgsearch.retrieval.graph import NOBODY, merged
+from imgsearch.retrieval.graph import merged
 from imgsearch.retrieval.neighbour_lists import LISTED, Block, look_at_block, merge_batches, pack_ranked, pair_batches
 from imgsearch.tables import NEIGHBOURS, VECTORS
-from imgsearch.topk.topk import TopK
+from imgsearch.topk.topk import NOBODY, TopK
 from imgsearch.vectors import pack
 
 

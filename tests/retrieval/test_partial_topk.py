@@ -7,8 +7,9 @@ import pyarrow as pa
 import pytest
 
 from imgsearch.lake.shared import Inline
-from imgsearch.retrieval.join import NO_SCORE, NOBODY, Queries, merge_blocks, partial_topk
+from imgsearch.retrieval.join import NO_SCORE, Queries, merge_blocks, partial_topk
 from imgsearch.retrieval.probes import probes_of
+from imgsearch.topk.topk import NOBODY
 from imgsearch.vectors import Matrix, pack, unit
 
 N, DIM, K = 60, 8, 5
