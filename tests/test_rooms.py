@@ -19,7 +19,7 @@ ORDER = (
     ("errors",), ("causes", "compiled", "places"), ("options", "tables", "terminal", "vectors", "keys", "preflight"),
     ("short_jobs",),
     ("config", "faults"),
-    ("lake", "topk"), ("images",), ("projections",), ("clusters", "encoders"), ("retrieval",),
+    ("lake", "topk"), ("images",), ("projections",), ("clusters", "encoders"), ("geometry",), ("retrieval",),
     ("duplicates", "labels", "report", "upkeep"), ("review",), ("pipeline",), ("api", "ml"),
     ("job", "machine", "shipping"),
     ("launcher",), ("__init__", "__main__"), ("jobs", "plantdemo"),
@@ -50,6 +50,8 @@ WITH_SPARK = {
 }
 SPARK = {"pyspark", "delta", "py4j"}
 NETWORKS = {"torch", "torchvision", "onnx", "onnxruntime"}
+#: Packages of an extra, each of one room, and only inside its functions.
+LAZY = {**dict.fromkeys(NETWORKS, "encoders"), "cv2": "geometry"}
 
 
 class Import(NamedTuple):
@@ -112,8 +114,8 @@ def offence(entry: Import) -> str | None:
         return f"{said}: the demo is not installed with the package"
     if top in SPARK and not entry.typing_only:
         return _spark_offence(entry, said)
-    if top in NETWORKS and (entry.room != "encoders" or not entry.lazy):
-        return f"{said}: only functions of encoders/ import {top}; it takes seconds"
+    if top in LAZY and (entry.room != LAZY[top] or not entry.lazy):
+        return f"{said}: only functions of {LAZY[top]}/ import {top}; it takes seconds, or is not installed"
     return None
 
 
@@ -147,6 +149,7 @@ def test_every_import_is_allowed() -> None:
         ("tables", "import imgsearch.config", "tables stands before or beside config"),
         ("report.page", "import torch.nn", "only functions of encoders"),
         ("encoders.export", "try:\n    from torch import nn\nexcept ImportError: pass", "only functions of encoders"),
+        ("geometry.check", "import cv2", "only functions of geometry"),
         ("retrieval.join", "from imgsearch.projections.compress import run", "take the part you need out of it"),
         ("encoders.embed", "def f():\n    from plantdemo.drawing.scene import picture", "the demo is not installed"),
         ("helpers.text", "from imgsearch.errors import UserError", "no room of the design"),

