@@ -81,7 +81,8 @@ def _overlay(one: Grey, other: Grey, transform: Transform) -> Overlay:
     size, flags = one.shape[::-1], cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     laid = cv2.warpAffine(other, transform, size, flags=flags)
     inside = cv2.warpAffine(np.ones_like(other), transform, size, flags=flags) > _COVERED
-    return _compared(_centred(_blocks(one)), _centred(_blocks(laid)), _blocks(inside).all(axis=1), float(inside.mean()))
+    covered = _blocks(inside).min(axis=1) > 0
+    return _compared(_centred(_blocks(one)), _centred(_blocks(laid)), covered, float(inside.mean()))
 
 
 def _compared(one: Grey, other: Grey, rows: NDArray[np.bool_] | None, share: float) -> Overlay:
