@@ -17,8 +17,8 @@ from PIL import AvifImagePlugin, Image  # noqa: F401
 import imgsearch.encoders.embedding
 import imgsearch.encoders.runtime
 import imgsearch.images.decode
-import imgsearch.labels.metrics
 import imgsearch.report.thumbnails
+import imgsearch.topk.quality
 from imgsearch.clusters import kmeans
 from imgsearch.clusters.seeding import initial_centroids
 from imgsearch.duplicates import pairs

@@ -35,12 +35,12 @@ from imgsearch.encoders.encoder import DEFAULT, PRECISIONS, Encoder, resolve  # 
 from imgsearch.encoders.graphs import graph_of  # noqa: E402
 from imgsearch.encoders.runtime import Runtime, load_runtime  # noqa: E402
 from imgsearch.images.decode import DecodeLimits  # noqa: E402
-from imgsearch.labels.metrics import retrieval  # noqa: E402
 from imgsearch.projections.moments import Moments  # noqa: E402
 from imgsearch.projections.projection import fit  # noqa: E402
 from imgsearch.projections.storage import expand, shrink  # noqa: E402
 from imgsearch.retrieval.expansion import expand_each, nearest_others  # noqa: E402
 from imgsearch.terminal import render_table  # noqa: E402
+from imgsearch.topk.quality import retrieval  # noqa: E402
 from imgsearch.vectors import Matrix  # noqa: E402
 
 CHUNK = 16

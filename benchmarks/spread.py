@@ -29,13 +29,13 @@ from measure import claim, save  # noqa: E402
 from real_sets import embedded  # noqa: E402
 
 from imgsearch.encoders.encoder import DEFAULT, resolve  # noqa: E402
-from imgsearch.labels.metrics import retrieval  # noqa: E402
 from imgsearch.projections.moments import Moments  # noqa: E402
 from imgsearch.projections.projection import fit  # noqa: E402
 from imgsearch.retrieval.diffusion import spread_each  # noqa: E402
 from imgsearch.retrieval.expansion import expand_each  # noqa: E402
 from imgsearch.retrieval.graph import lists_of  # noqa: E402
 from imgsearch.terminal import render_table  # noqa: E402
+from imgsearch.topk.quality import retrieval  # noqa: E402
 
 COLUMNS = ("mAP", "precision@1", "precision@10")
 DRAWS = 10

@@ -18,7 +18,6 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from imgsearch.keys import order_keys
-from imgsearch.labels.metrics import Retrieval, retrieval
 from imgsearch.labels.tally import BINS, Tally
 from imgsearch.lake.batches import Batches
 from imgsearch.lake.memory import task_memory
@@ -30,6 +29,7 @@ from imgsearch.retrieval.graph import DEGREE, Lists, lists_of
 from imgsearch.retrieval.hash_ranges import hash_between
 from imgsearch.retrieval.join import search
 from imgsearch.retrieval.spreading import best_of
+from imgsearch.topk.quality import Retrieval, retrieval
 from imgsearch.vectors import Ids, Matrix, unpack
 
 CUTS = (1, 5, 10)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imgsearch.projections.wccn import normalising_map, within_class_covariance
+from imgsearch.topk.quality import retrieval
 from imgsearch.vectors import Ids, Matrix, unit
 
 MIN_IMAGES, MIN_CLASSES = 20, 3
@@ -22,7 +23,6 @@ SHRINKAGES = (0.7, 0.5)
 """What is tried. Of 5 % and 20 % of two sets' images (five draws each), 0.5 to 0.8 raised unseen classes' mAP within
 .015 of each other; below 0.3 the gain on unseen classes falls. So the range is short, and cross-validation chooses."""
 FOLDS = 10
-_BLOCK = 512
 
 Values = NDArray[np.float64]
 
@@ -97,19 +97,8 @@ def learn(vectors: Matrix, classes: Ids, shrinkage: float) -> Matrix:
 
 def leave_one_out(vectors: Matrix, classes: Ids, rows: Ids) -> Quality:
     """The images ``rows`` (m,) ask all others of (n, d) unit vectors; average precision is over all relevant images."""
-    parts = []
-    for start in range(0, len(rows), _BLOCK):
-        own = rows[start : start + _BLOCK]
-        scores = vectors[own] @ vectors.T
-        scores[np.arange(len(own)), own] = -np.inf
-        ranking = np.argsort(-scores, axis=1, kind="stable")[:, :-1]
-        relevant = classes[ranking] == classes[own, None]
-        precisions = np.cumsum(relevant, axis=1) / np.arange(1, relevant.shape[1] + 1)
-        n_relevant = relevant.sum(axis=1)
-        average = (precisions * relevant).sum(axis=1) / np.maximum(n_relevant, 1)
-        both = np.stack([average, relevant[:, 0].astype(np.float64)])
-        parts.append(np.where(n_relevant > 0, both, np.nan))
-    return Quality(*np.concatenate(parts, axis=1))
+    ranked = retrieval(vectors, classes, (1,), rows=rows)
+    return Quality(ranked.average_precision, ranked.precision_at_k[:, 0])
 
 
 def class_folds(classes: Ids, n_folds: int) -> Ids:

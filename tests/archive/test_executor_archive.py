@@ -21,7 +21,7 @@ IMPORTS = """
 import sys, json
 import imgsearch, onnxruntime, numba, pyarrow, pyarrow.compute, pandas, PIL.Image, hashlib, ctypes, threadpoolctl
 import imgsearch.images.decode, imgsearch.encoders.embedding, imgsearch.encoders.runtime, imgsearch.topk.topk
-import imgsearch.clusters.kmeans, imgsearch.clusters.description, imgsearch.duplicates.pairs, imgsearch.labels.metrics
+import imgsearch.clusters.kmeans, imgsearch.clusters.description, imgsearch.duplicates.pairs, imgsearch.topk.quality
 import imgsearch.report.page, imgsearch.report.thumbnails, imgsearch.lake.worker
 outside = [m.__file__ for m in sys.modules.values()
            if getattr(m, "__file__", None) and not m.__file__.startswith(sys.prefix) and m.__name__ != "__main__"]

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from imgsearch.labels.metrics import retrieval
 from imgsearch.labels.tally import TOP, Tally
+from imgsearch.topk.quality import retrieval
 from imgsearch.vectors import unit
 
 

@@ -15,19 +15,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from imgsearch.lake.store import TableStore
-from imgsearch.tables import ALL_TABLES, EMBEDDINGS, IMAGES, MATCHES, MEMBERS, QUARANTINE, VECTORS
+from imgsearch.tables import ALL_TABLES, EMBEDDINGS, IMAGES, MATCHES, MEMBERS, NEIGHBOURS, QUARANTINE, VECTORS
 
 ROOT = Path(__file__).resolve().parents[2]
 N_KINDS, N_FIRST, N_LATER, N_NEW = 3, 6, 2, 3
-JOBS = ("ingest", "embed", "compress", "cluster", "label", "search", "dedup")
+JOBS = ("ingest", "embed", "compress", "cluster", "label", "search", "dedup", "neighbours")
 DANGEROUS = (
     ("embed", "embed"), ("ingest", "ingest"), ("compress", "compress"), ("cluster", "cluster"), ("compress", "cluster"),
     ("embed", "cluster"), ("embed", "compress"), ("search", "search"),
+    ("neighbours", "neighbours"), ("compress", "neighbours"),
 )  # fmt: skip
 ALL_PAIRS = tuple(itertools.combinations_with_replacement(JOBS, 2))
 PAIRS = ALL_PAIRS if os.environ.get("IMGSEARCH_PAIRS") == "all" else DANGEROUS
@@ -95,6 +97,7 @@ def setting(
         "label": ["--labels", str(folder / "labels.csv")],
         "search": ["--queries", str(folder / "queries"), "--top-k", "3", "--search-id", "one"],
         "dedup": ["--threshold", "0.97"],
+        "neighbours": [],
     }
     writers = (Writer(), Writer())
     base = folder / "base"
@@ -128,7 +131,7 @@ def doubled(warehouse: TableStore) -> dict[str, list[Any]]:
 
 def settle(setting: Setting, place: str) -> None:
     """Run the chain once more, alone."""
-    for job in ("embed", "compress", "cluster", "label", "search", "dedup"):
+    for job in ("embed", "compress", "cluster", "label", "search", "dedup", "neighbours"):
         given = [] if job in ("compress", "cluster") else setting.options[job]
         setting.writers[0].run(job, "--warehouse", place, *given)
 
@@ -147,6 +150,10 @@ def check_whole(warehouse: TableStore, n_images: int) -> None:
     assert sorted(members) == image_ids
     assert {r["image_id"]: r["cluster_id"] for r in vectors if r["projection_id"] in current} == members
     assert sorted(row["rank"] for row in rows_of(warehouse, MATCHES)) == [1, 2, 3]
+    lists = [row for row in rows_of(warehouse, NEIGHBOURS) if row["projection_id"] in current]
+    assert sorted(row["image_id"] for row in lists) == image_ids
+    keys = {row["image_key"] for row in lists}
+    assert all(set(np.frombuffer(row["neighbours"], "<i8")) <= keys | {-1} for row in lists)
 
 
 @pytest.mark.parametrize(("first", "second"), PAIRS)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from support.planted import with_kinds, with_nuisance
 
-from imgsearch.labels.metrics import retrieval
 from imgsearch.projections.adoption import class_folds, compare, image_folds, learn, leave_one_out, too_few
 from imgsearch.vectors import unit
 
@@ -62,18 +61,6 @@ def test_a_lower_first_place_is_declined() -> None:
     comparison = compare(*with_nuisance(0))
     worse = comparison.unseen._replace(precision_at_1=comparison.plain.precision_at_1 - 0.01)
     assert not comparison._replace(unseen=worse).is_adopted
-
-
-def test_leave_one_out_is_that_of_evaluate() -> None:
-    vectors, classes = with_nuisance(3)
-    classes = np.append(classes[:-1], 99)  # an image that nothing is relevant to
-    rows = np.arange(0, len(classes), 2)[::-1]
-    rows = np.append(rows, len(classes) - 1)
-    expected = retrieval(vectors, classes, [1], None, rows)
-    quality = leave_one_out(vectors, classes, rows)
-    np.testing.assert_allclose(quality.average_precision, expected.average_precision)
-    np.testing.assert_array_equal(quality.precision_at_1, expected.precision_at_k[:, 0])
-    assert np.isnan(quality.average_precision[-1])
 
 
 def test_folds_keep_classes_together_or_spread_them() -> None:
