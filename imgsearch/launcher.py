@@ -146,7 +146,8 @@ def launch_settings(
         # The JVM needs little beside the Python workers: a quarter of the memory, 1 to 8 GB.
         default("spark.driver.memory", f"{min(max(memory // 4, 1024), 8192)}m")
         if name == "demo" or short_jobs.is_short(settings_of(name, options)):
-            default("spark.driver.extraJavaOptions", short_jobs.JVM)
+            for key, value in short_jobs.SETTINGS.items():
+                default(key, value)
     default("spark.ui.showConsoleProgress", "false")  # there is a line of our own
     delta = delta_settings(settings, delta_jars(), installed)
     _refuse_other_spark(delta, installed)

@@ -1,6 +1,7 @@
-"""Whether a job is short: over before the JVM's second compiler has paid for itself.
+"""Whether a job is short: over before the JVM's second compiler and Spark's generated code have paid for themselves.
 
-Measured with `label` over 59 images on 2 cores: 43 s of CPU time, 25 s with the first compiler alone.
+Measured on 2 cores: `label` over 59 images takes 43 s of CPU time, 25 s with the JVM's first compiler alone; the whole
+pipeline then 74 s, 58 s with Spark's expressions interpreted (two runs of each; they differ by 3 %).
 """
 
 from __future__ import annotations
@@ -12,9 +13,13 @@ from typing import Any
 
 from imgsearch.places import local_path
 
-#: Options of the JVM of a short job. With one compiler the JVM reserves 48 MB for code; a chain of jobs fills them in
-#: about a minute of work, and what comes then is interpreted.
-JVM = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC"
+#: With one compiler the JVM reserves 48 MB for code; a chain of jobs fills them in about a minute of work, and what
+#: comes then is interpreted. Spark writes, compiles and loads a Java class for each new query, whatever its rows are.
+SETTINGS = {
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC",
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+}
 #: The table `images` below this many bytes has a few thousand rows.
 IMAGES_BYTES = 1 << 20
 #: A folder of at most this many pictures, and a file of at most this many bytes, is a small input.

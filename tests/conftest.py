@@ -80,9 +80,12 @@ def own_graph_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """The one session of a run: two slots, few partitions, and a catalog that forgets."""
     from imgsearch.lake.session import build_session
+    from imgsearch.short_jobs import SETTINGS
 
+    interpreted = {key.replace(".", "__"): value for key, value in SETTINGS.items() if key.startswith("spark.sql.")}
     session = build_session(
         "imgsearch tests",
+        **interpreted,
         spark__master="local[2]",
         spark__driver__memory="1g",
         spark__sql__shuffle__partitions="2",

@@ -255,16 +255,18 @@ def test_a_job_over_few_images_is_short(tmp_path: Path, monkeypatch: pytest.Monk
     assert not is_short("ingest", "--input", pictures, *new)
 
 
-def test_a_short_jobs_jvm_has_one_compiler(spark_home: Path, tmp_path: Path) -> None:
-    def options(warehouse: Path, *given: str) -> str | None:
+def test_a_short_job_has_one_compiler_and_interprets(spark_home: Path, tmp_path: Path) -> None:
+    def settings(warehouse: Path, *given: str) -> dict[str, str]:
         submission = parse_submission([*given, "label", "--warehouse", str(warehouse)])
         planned = launcher.plan(submission, {"SPARK_HOME": str(spark_home)}, 16_000, False)
-        return confs(planned).get("spark.driver.extraJavaOptions")
+        return {key: value for key, value in confs(planned).items() if key in short_jobs.SETTINGS}
 
-    assert options(images_of(tmp_path / "few", 1000)) == short_jobs.JVM
-    assert options(images_of(tmp_path / "many", 2_000_000)) is None
-    assert options(tmp_path / "few", "--master", "yarn") is None
-    assert options(tmp_path / "few", "--conf", "spark.driver.extraJavaOptions=-Dx=1") == "-Dx=1"
+    few = images_of(tmp_path / "few", 1000)
+    assert settings(few) == short_jobs.SETTINGS
+    assert settings(images_of(tmp_path / "many", 2_000_000)) == {}
+    assert settings(few, "--master", "yarn") == {}
+    own = {"spark.driver.extraJavaOptions": "-Dx=1"}
+    assert settings(few, "--conf", "spark.driver.extraJavaOptions=-Dx=1") == short_jobs.SETTINGS | own
 
 
 def test_a_driver_on_the_cluster_gets_an_archive_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
