@@ -16,7 +16,7 @@ setup:  ## the locked environment in .venv, with what development needs, and Del
 test: lint  ## everything but clusters and slow proofs: lint, types, all tests (starts Spark), in two processes
 	$(PYTHON) -m pytest imgsearch tests -m "not cluster and not slow" -n 2 --dist loadfile $(PYTEST)
 
-test-slow: setup  ## minutes each: two writers, killed runs, an old warehouse, the wheel, a browser, all real photographs
+test-slow: setup  ## minutes each: two writers, killed runs, an old warehouse, the wheel, the notebook, a browser
 	$(PYTHON) -m pytest tests -m "slow and not cluster" $(PYTEST)
 
 test-cluster: setup  ## real processes: a standalone cluster, HDFS and YARN, an object store

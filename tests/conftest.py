@@ -37,7 +37,8 @@ HEIGHTS = (
 #: Proofs by whole chains of real processes, or over all real photographs: minutes each (`make test-slow`).
 SLOW = {
     "test_two_writers.py", "test_stopped_runs.py", "test_lost_processes.py", "test_old_warehouse.py",
-    "test_two_encoders.py", "test_wheel.py", "test_browser.py", "test_real_data.py",
+    "test_two_encoders.py", "test_wheel.py", "test_browser.py", "test_real_data.py", "test_examples.py",
+    "test_connect.py",
 }  # fmt: skip
 
 #: Each JVM of the tests is short-lived: its second compiler would take half of the time, and never pay for itself.
