@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from datetime import date
@@ -9,14 +10,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import duckdb
+import duckdb_extension_delta
 import numpy as np
 import pandas as pd
+import pyspark
 import pytest
 from deltalake import DeltaTable
+from pyhive import hive
 from pyspark.sql import SparkSession
+from support.processes import Daemon, free_port, is_open
 from support.star import FIRST_FIT, GONE_CLUSTER, GONE_ID, NEW_CLUSTER, StarWarehouse, make_star_warehouse
 
 from imgsearch.config import ExportConfig
+from imgsearch.lake.settings import DELTA_EXTENSION, delta_jars
 from imgsearch.report import export
 from imgsearch.report.star_table import StarTable
 from imgsearch.report.star_tables import STAR
@@ -95,6 +101,53 @@ def test_the_same_statements_run_in_spark_sql(spark: SparkSession, star: Star) -
     finally:
         spark.sql("USE default")
         spark.sql("DROP DATABASE star CASCADE")
+
+
+def test_duckdb_reads_the_delta_tables(star: Star) -> None:
+    extension = next(Path(duckdb_extension_delta.__path__[0]).rglob("delta.duckdb_extension"))
+    with duckdb.connect() as db:
+        db.load_extension(str(extension))
+        for spec in STAR:
+            place = str(star.out / "delta" / spec.name).replace("'", "''")
+            here = db.sql(f"SELECT * FROM delta_scan('{place}')")
+            assert len(here) == len(star.rows(spec.name)), spec.name
+            assert {str(kind) for kind in here.types} <= FLAT
+
+
+@pytest.mark.slow
+def test_pyhive_reads_tables_and_views_of_a_thrift_server(star: Star, tmp_path: Path) -> None:
+    """Spark's Thrift Server from the installed pyspark: what Power BI, Tableau and Superset speak with."""
+    port = free_port()
+    home = Path(pyspark.__path__[0])
+    settings = {
+        "spark.master": "local[1]", "spark.ui.enabled": "false", "spark.jars": ",".join(delta_jars()),
+        "spark.sql.extensions": DELTA_EXTENSION, "spark.driver.host": "127.0.0.1",
+        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+    }  # fmt: skip
+    server = Daemon(
+        [home / "bin" / "spark-submit", *(word for item in settings.items() for word in ("--conf", "=".join(item))),
+         "--class", "org.apache.spark.sql.hive.thriftserver.HiveThriftServer2", "spark-internal",
+         "--hiveconf", f"hive.server2.thrift.port={port}", "--hiveconf", "hive.server2.thrift.bind.host=127.0.0.1"],
+        tmp_path / "server.log", os.environ | {"SPARK_HOME": str(home)}, cwd=tmp_path,
+    )  # fmt: skip
+    try:
+        server.wait_for(lambda: is_open(port))
+        with hive.connect(host="127.0.0.1", port=port) as connection, connection.cursor() as cursor:
+            for name in ("tables_spark.sql", "views.sql"):
+                for statement in (star.out / "sql" / name).read_text().split(";")[:-1]:
+                    cursor.execute(statement)
+            cursor.execute("SHOW TABLES")
+            names = {row[1] for row in cursor.fetchall()}
+            assert names >= {spec.name for spec in STAR}
+            assert len([name for name in names if name.startswith("bi_")]) == 9
+            for name in sorted(names):
+                cursor.execute(f"SELECT * FROM {name}")
+                assert len(cursor.fetchall()) == len(star.rows(name)), name
+            cursor.execute("SELECT path, CAST(image_date AS STRING), is_present FROM dim_image")
+            images = star.db.sql("SELECT path, CAST(image_date AS VARCHAR), is_present FROM dim_image")
+            assert set(cursor.fetchall()) == set(images.fetchall())
+    finally:
+        server.stop()
 
 
 def test_what_has_left_has_a_row_in_its_dimension(star: Star) -> None:
