@@ -11,7 +11,7 @@ DELTA_VERSION=4.4.0
 # What uv.lock brings, to download and on disk (Linux, x86_64); tests/test_setup.py adds the lock up.
 SIZE_RUN="0.7 GB to download, 1.4 GB on disk, most of it Spark"
 SIZE_TORCH="3.0 GB to download, 5.4 GB on disk: torch, torchvision and CUDA"
-SIZE_DEV="3.9 GB to download, 7 GB on disk, most of it torch and CUDA"
+SIZE_DEV="4.0 GB to download, 7 GB on disk, most of it torch and CUDA"
 export IMGSEARCH_SETUP="$ROOT/setup.sh"
 
 fail() { printf '%s\n' "$*" >&2; exit 2; }
