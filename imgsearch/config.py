@@ -52,6 +52,7 @@ class EmbedConfig:
     slice_images: int = option("images per commit: what a stopped run can lose at most", 20_000, "N")
     max_pixels: int = option("images of more pixels than this are refused before they are decoded", 200_000_000)
     decode_seconds: float = option("a decode that takes longer is stopped and quarantined", 20.0)
+    thumbnails: bool = option("keep a small JPEG of each image (160 pixels) in 'thumbnails', for pages and BI", True)
 
     def __post_init__(self) -> None:
         at_least("slice_images", self.slice_images, 1)
@@ -341,6 +342,7 @@ class PipelineConfig:
     )
     n_clusters: str = option("how many, or 'auto'", "auto", "N")
     exif: bool = option("note what the camera wrote: time, camera, lens, place, orientation", True)
+    thumbnails: bool = option("keep a small JPEG of each image (160 pixels) in 'thumbnails', for pages and BI", True)
 
     def __post_init__(self) -> None:
         at_least("n_components", self.n_components, 1)

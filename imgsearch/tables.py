@@ -20,7 +20,8 @@ class TableSpec:
     """A table's name, its columns as SQL DDL, its key, and the job that writes it.
 
     ``open`` tables carry the user's own columns after ours (``images``, and what is derived from its metadata).
-    ``renamed``: columns that had another name in older warehouses, with that name.
+    ``renamed``: columns that had another name in older warehouses, with that name. ``row_group_bytes``: of the Parquet
+    files, where single rows are read without Spark (default: Spark's, 128 MB).
     """
 
     name: str
@@ -29,6 +30,7 @@ class TableSpec:
     job: str
     open: bool = False
     renamed: Mapping[str, str] = field(default_factory=dict)
+    row_group_bytes: int | None = None
 
     @property
     def schema(self) -> str:
@@ -75,6 +77,17 @@ CONTENTS = TableSpec(
     """,
     key=("image_id",),
     job="ingest",
+)
+
+THUMBNAILS = TableSpec(
+    "thumbnails",
+    """
+    image_id STRING NOT NULL,
+    thumbnail BINARY NOT NULL COMMENT 'a JPEG, upright, without metadata; at most 160 pixels a side and 24,500 bytes'
+    """,
+    key=("image_id",),
+    job="embed",
+    row_group_bytes=1 << 20,
 )
 
 QUARANTINE = TableSpec(
@@ -484,7 +497,7 @@ RUNS = TableSpec(
 )
 
 ALL_TABLES = (
-    IMAGES, CONTENTS, QUARANTINE, ENCODERS, EMBEDDINGS, PROJECTIONS, VECTORS, NEIGHBOURS, CLUSTERS, MEMBERS,
+    IMAGES, CONTENTS, THUMBNAILS, QUARANTINE, ENCODERS, EMBEDDINGS, PROJECTIONS, VECTORS, NEIGHBOURS, CLUSTERS, MEMBERS,
     CLUSTER_EVENTS, CLUSTER_CURVE, DRIFT, MAP_POINTS, LABELS, IMAGE_LABELS, CONFLICTS, LABEL_NEXT, SEARCHES, MATCHES,
     GROUP_MATCHES, CALIBRATIONS, DUPLICATES, LEAKS, METRICS, RUNS,
 )  # fmt: skip

@@ -53,7 +53,7 @@ def run(spark: SparkSession, config: EmbedConfig) -> RunSummary:
         projection = find_projection(warehouse, encoder.encoder_id)
         shared = None if projection is None else spark.sparkContext.broadcast(projection)
         with Progress(spark.sparkContext, "embed", n_new + n_retry) as progress:
-            work = Work(warehouse, encoder, graph, shared, limits, progress)
+            work = Work(warehouse, encoder, graph, shared, limits, progress, config.thumbnails)
             counts = commit_left_over(work)
             if counts.good:
                 details |= {"taken_over": f"{counts.good:,}"}

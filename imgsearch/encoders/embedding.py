@@ -16,7 +16,7 @@ from PIL import AvifImagePlugin
 from imgsearch.encoders.backbone import Preprocessing
 from imgsearch.encoders.runtime import BATCH, Runtime
 from imgsearch.errors import ImageError
-from imgsearch.images.decode import DecodeLimits, decode
+from imgsearch.images.decode import Decoded, DecodeLimits, decode, decode_with_thumbnail
 from imgsearch.images.quality import quality_batch
 from imgsearch.lake.isolation import OUT_OF_MEMORY
 from imgsearch.vectors import Matrix
@@ -31,12 +31,14 @@ Source = Callable[[], bytes]  # gives a file's bytes, or raises ImageError
 class Embedded(NamedTuple):
     """A batch of n files. Row i of ``embeddings`` and ``quality`` means nothing where ``errors[i]`` is set.
 
-    ``embeddings``: (n, dim) float32, unit rows. ``quality``: (n, 4) float32, see ``quality_batch``.
+    ``embeddings``: (n, dim) float32, unit rows. ``quality``: (n, 4) float32, see ``quality_batch``. ``thumbnails``: n
+    JPEGs, ``None`` where none was asked for or the file could not be decoded.
     """
 
     embeddings: Matrix
     quality: NDArray[np.float32]
     errors: list[ImageError | None]
+    thumbnails: list[bytes | None]
 
 
 def embed_files(
@@ -46,41 +48,50 @@ def embed_files(
     dim: int,
     limits: DecodeLimits,
     n_threads: int = 1,
+    *,
+    thumbnails: bool = False,
 ) -> Embedded:
     """Read, decode and embed files; whatever is wrong with one is in ``errors`` and costs the others nothing.
 
     At most ``BATCH`` decoded images (of the network's size) are held at once, and ``n_threads`` files being decoded.
-    With more than one thread the next files are decoded while the network runs.
+    With more than one thread the next files are decoded while the network runs. ``thumbnails``: make them too.
     """
-    decoded = _in_order(partial(_pixels, preprocessing, limits), iter(sources), n_threads)
+    decoded = _in_order(partial(_pixels, preprocessing, limits, thumbnails), iter(sources), n_threads)
     chunks = [_embed_chunk([], runtime, dim)]
     while chunk := list(islice(decoded, BATCH)):
         chunks.append(_embed_chunk(chunk, runtime, dim))
-    embeddings, quality, errors = zip(*chunks, strict=True)
-    return Embedded(np.concatenate(embeddings), np.concatenate(quality), list(chain.from_iterable(errors)))
+    embeddings, quality, errors, small = zip(*chunks, strict=True)
+    return Embedded(
+        np.concatenate(embeddings), np.concatenate(quality), list(chain.from_iterable(errors)),
+        list(chain.from_iterable(small)),
+    )  # fmt: skip
 
 
-def _pixels(preprocessing: Preprocessing, limits: DecodeLimits, source: Source) -> NDArray[np.uint8] | ImageError:
-    """A file's pixels as the network takes them, or what is wrong with it."""
+def _pixels(
+    preprocessing: Preprocessing, limits: DecodeLimits, thumbnails: bool, source: Source
+) -> Decoded | ImageError:
+    """A file's pixels as the network takes them and its thumbnail, or what is wrong with it."""
     size = (preprocessing.height, preprocessing.width)
+    how = (limits, preprocessing.resample, preprocessing.fit, preprocessing.resize_to)
     try:
-        return decode(source(), size, limits, preprocessing.resample, preprocessing.fit, preprocessing.resize_to)
+        content = source()
+        return decode_with_thumbnail(content, size, *how) if thumbnails else Decoded(decode(content, size, *how), None)
     except ImageError as e:
         return e
     except MemoryError:
         return ImageError(OUT_OF_MEMORY, "it does not fit into the worker's memory")
 
 
-def _embed_chunk(chunk: Sequence[NDArray[np.uint8] | ImageError], runtime: Runtime, dim: int) -> Embedded:
+def _embed_chunk(chunk: Sequence[Decoded | ImageError], runtime: Runtime, dim: int) -> Embedded:
     """The network over the decoded images of a chunk."""
     rows, marks = np.zeros((len(chunk), dim), np.float32), np.zeros((len(chunk), 4), np.float32)
-    pictures = {i: pixels for i, pixels in enumerate(chunk) if not isinstance(pixels, ImageError)}
+    pictures = {i: decoded.pixels for i, decoded in enumerate(chunk) if not isinstance(decoded, ImageError)}
     if pictures:
         good, pixels = list(pictures), np.stack(list(pictures.values()))
         rows[good] = runtime(pixels)
         marks[good] = quality_batch(pixels)
-    answers = zip(chunk, rows, strict=True)
-    return Embedded(rows, marks, [p if isinstance(p, ImageError) else _unusable(row) for p, row in answers])
+    errors = [d if isinstance(d, ImageError) else _unusable(row) for d, row in zip(chunk, rows, strict=True)]
+    return Embedded(rows, marks, errors, [None if isinstance(d, ImageError) else d.thumbnail for d in chunk])
 
 
 def _unusable(row: NDArray[np.float32]) -> ImageError | None:

@@ -25,7 +25,7 @@ from imgsearch.lake.session import n_tasks
 from imgsearch.lake.staging import StagedRows
 from imgsearch.lake.store import TableStore
 from imgsearch.projections.projection import Projection
-from imgsearch.tables import EMBEDDINGS, IMAGES, QUARANTINE, VECTORS
+from imgsearch.tables import EMBEDDINGS, IMAGES, QUARANTINE, THUMBNAILS, VECTORS
 
 TASK_IMAGES = 512  # starting a task costs some 80 ms, an image 5 to 15
 _TYPES = {"string": T.StringType(), "binary": T.BinaryType(), "float": T.FloatType()}
@@ -52,6 +52,7 @@ class Work:
     projection: Broadcast[Projection] | None
     limits: DecodeLimits
     progress: Progress | None = None
+    thumbnails: bool = True
 
     @property
     def staging_name(self) -> str:
@@ -148,7 +149,7 @@ def _embedded(work: Work, images: DataFrame, n_images: int, limits: DecodeLimits
     detail = "the file is not the one that was ingested; ingest it again"
     projection_id = None if work.projection is None else work.projection.value.projection_id
     return (
-        embed(files, work.encoder, work.graph, limits, work.progress, work.projection)
+        embed(files, work.encoder, work.graph, limits, work.progress, work.projection, thumbnails=work.thumbnails)
         .withColumn("detail", F.when(changed, detail).otherwise(F.col("detail")))
         .withColumn("reason", F.when(changed, "changed").otherwise(F.col("reason")))
         .withColumn("projection_id", F.lit(projection_id).cast("string"))
@@ -157,7 +158,7 @@ def _embedded(work: Work, images: DataFrame, n_images: int, limits: DecodeLimits
 
 
 def _commit(work: Work, staged: DataFrame) -> Counts:
-    """Commit staged rows to ``embeddings``, ``vectors`` and ``quarantine``, each image once."""
+    """Commit staged rows to ``embeddings``, ``vectors``, ``thumbnails`` and ``quarantine``, each image once."""
     answers = staged.select("path", "requested_id", "reason", "detail").dropDuplicates(["requested_id"])
     n, n_bad = answers.agg(F.count("*"), F.count("reason")).collect()[0]
     encoder_id = work.encoder.encoder_id
@@ -166,6 +167,8 @@ def _commit(work: Work, staged: DataFrame) -> Counts:
         if work.projection is not None:  # an image that got no vector here is left to compress, which says why
             current = F.col("projection_id") == work.projection.value.projection_id
             work.warehouse.insert_new(VECTORS, good.where(F.col("vector").isNotNull() & current))
+        if work.thumbnails:
+            work.warehouse.insert_new(THUMBNAILS, good.where(F.col("thumbnail").isNotNull()))
         # Last, because an image is done once it has its embedding: a run that stops between the two leaves it undone.
         work.warehouse.insert_new(EMBEDDINGS, good.withColumn("embedded_at", F.current_timestamp()))
     if n_bad or work.warehouse.exists(QUARANTINE):

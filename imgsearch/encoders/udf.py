@@ -33,7 +33,7 @@ from imgsearch.vectors import pack
 
 EMBEDDED = (
     "image_id string, embedding binary, vector binary, sharpness float, brightness float, contrast float, "
-    "entropy float, reason string, detail string"
+    "entropy float, reason string, detail string, thumbnail binary"
 )
 
 
@@ -44,11 +44,14 @@ def embed(
     limits: DecodeLimits | None = None,
     progress: Progress | None = None,
     projection: Broadcast[Projection] | None = None,
+    *,
+    thumbnails: bool = False,
 ) -> DataFrame:
     """Images (``path``, ``content`` or null) → the same rows and the columns of ``EMBEDDED``.
 
     ``embedding`` is null where the image could not be used; ``reason`` and ``detail`` then say why. ``vector`` is null
-    there, without a ``projection``, and where an embedding has no direction left in it.
+    there, without a ``projection``, and where an embedding has no direction left in it; ``thumbnail`` is null there and
+    without ``thumbnails``.
 
     A file can end the worker that decodes it (a codec that crashes, memory). A task that Spark tries again, and every
     task with ``limits.apart``, therefore decodes each image in a child process (``lake/isolation.py``): the culprit
@@ -65,6 +68,7 @@ def embed(
         progress.done if progress else None,
         progress.bad if progress else None,
         projection,
+        thumbnails=thumbnails,
     )
     return images.withColumn("_embedded", udf("path", "content")).select(
         *(c for c in images.columns if c != "image_id"), "_embedded.*"
@@ -79,6 +83,8 @@ def embed_udf(
     done: Accumulator[int] | None = None,
     bad: Accumulator[int] | None = None,
     projection: Broadcast[Projection] | None = None,
+    *,
+    thumbnails: bool = False,
 ) -> Callable[..., Any]:
     """The Pandas UDF (iterator form): (path, content or null) → ``EMBEDDED``. Captures handles and small values."""
 
@@ -87,7 +93,7 @@ def embed_udf(
         reduced = projection.value if projection else None
         bounds = replace(limits, apart=limits.apart or is_retry())
         for paths, contents in batches:
-            frame = embed_batch(paths, contents, runtime, encoder, bounds, n_threads, reduced)
+            frame = embed_batch(paths, contents, runtime, encoder, bounds, n_threads, reduced, thumbnails=thumbnails)
             if done is not None and bad is not None:
                 done.add(len(frame))
                 bad.add(int(frame["reason"].notna().sum()))
@@ -114,6 +120,8 @@ def embed_batch(
     limits: DecodeLimits,
     n_threads: int,
     projection: Projection | None = None,
+    *,
+    thumbnails: bool = False,
 ) -> pd.DataFrame:
     """One batch of files → a frame with the columns of ``EMBEDDED``, in the same order."""
     digests: list[str | None] = [None] * len(paths)
@@ -127,24 +135,19 @@ def embed_batch(
         return read
 
     sources = (source(i, path, content) for i, (path, content) in enumerate(zip(paths, contents, strict=True)))
-    result = embed_files(sources, runtime, encoder.preprocessing, encoder.dim, limits, n_threads)
-    packed = pack(result.embeddings).to_pylist()
+    result = embed_files(sources, runtime, encoder.preprocessing, encoder.dim, limits, n_threads, thumbnails=thumbnails)
     ok = np.array([e is None for e in result.errors], bool)
-    vectors = [None] * len(packed)
+    vectors = [None] * len(ok)
     if projection is not None:
         vectors = stored(projection.apply(result.embeddings), projection.storage).to_pylist()
-    frame = pd.DataFrame(
-        {
-            "image_id": digests,
-            "embedding": [row if usable else None for row, usable in zip(packed, ok, strict=True)],
-            "vector": [row if usable else None for row, usable in zip(vectors, ok, strict=True)],
-        }
-    )
+    columns = {"embedding": pack(result.embeddings).to_pylist(), "vector": vectors, "thumbnail": result.thumbnails}
+    usable = {name: [v if good else None for v, good in zip(vs, ok, strict=True)] for name, vs in columns.items()}
+    frame = pd.DataFrame({"image_id": digests, **usable})
     for column, name in enumerate(("sharpness", "brightness", "contrast", "entropy")):
         frame[name] = np.where(ok, result.quality[:, column], np.float32("nan")).astype(np.float32)
     frame["reason"] = [e and e.reason for e in result.errors]
     frame["detail"] = [e and e.detail for e in result.errors]
-    return frame
+    return frame[[part.split()[0] for part in EMBEDDED.split(", ")]]
 
 
 def augment_udf(

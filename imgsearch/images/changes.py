@@ -29,6 +29,7 @@ from imgsearch.tables import (
     MEMBERS,
     NEIGHBOURS,
     QUARANTINE,
+    THUMBNAILS,
     VECTORS,
 )
 
@@ -150,7 +151,8 @@ def forget(warehouse: TableStore, leaving: DataFrame, rows: DataFrame, sweep: bo
     lost = warehouse.stage(lost, "lost")
     n_lost = lost.count()
     if n_lost:
-        for spec in (EMBEDDINGS, VECTORS, NEIGHBOURS, MEMBERS, MAP_POINTS, CONFLICTS, LABEL_NEXT, CONTENTS):
+        derived = (EMBEDDINGS, VECTORS, NEIGHBOURS, MEMBERS, MAP_POINTS, CONFLICTS, LABEL_NEXT, CONTENTS, THUMBNAILS)
+        for spec in derived:
             warehouse.delete_matching(spec, lost, "t.image_id = s.image_id")
         warehouse.delete_matching(QUARANTINE, lost, "t.image_id = s.image_id AND t.stage <> 'ingest'")
     for spec in (IMAGE_LABELS, DUPLICATES, LEAKS):

@@ -46,10 +46,11 @@ from imgsearch.images.metadata import without_metadata
 from imgsearch.images.pixels import reduced_to_8bit
 from imgsearch.images.placement import ACROSS, Placement, centre_crop, placed, squash
 from imgsearch.images.signatures import UNSUPPORTED, sniff
+from imgsearch.images.thumbnail import as_jpeg, fitted, reduced
 from imgsearch.images.truncation import ends_early
 from imgsearch.lake.isolation import OUT_OF_MEMORY, isolated
 
-__all__ = ["DecodeLimits", "Header", "ImageError", "decode", "read_header"]
+__all__ = ["DecodeLimits", "Decoded", "Header", "ImageError", "decode", "decode_with_thumbnail", "read_header"]
 
 REDUCE_GAP = 4  # box averages leave at least this many times the wanted size
 
@@ -82,8 +83,30 @@ def decode(
     recipe for classification). Raises ``ImageError`` for whatever is wrong with the file (``formats.REASONS``) and
     ``ValueError`` for a request that makes no sense.
     """
-    request = _Request(size, limits or DecodeLimits(), _resampling(resample), fit, resize_to)
-    _check_fit(size, fit, resize_to)
+    return _decoded(content, _Request(size, limits or DecodeLimits(), _resampling(resample), fit, resize_to)).pixels
+
+
+def decode_with_thumbnail(
+    content: bytes | memoryview,
+    size: tuple[int, int],
+    limits: DecodeLimits | None = None,
+    resample: str = "bicubic",
+    fit: str = "squash",
+    resize_to: int | None = None,
+) -> Decoded:
+    """As ``decode``, with a thumbnail of the whole picture, made of the same decoded pixels."""
+    return _decoded(content, _Request(size, limits or DecodeLimits(), _resampling(resample), fit, resize_to, True))
+
+
+class Decoded(NamedTuple):
+    """``pixels``: see ``decode``. ``thumbnail``: a JPEG (``images/thumbnail``), ``None`` where none was asked for."""
+
+    pixels: NDArray[np.uint8]
+    thumbnail: bytes | None
+
+
+def _decoded(content: bytes | memoryview, request: _Request) -> Decoded:
+    _check_fit(request.size, request.fit, request.resize_to)
     format = sniff(content)
     fp = DeadlineFile(without_metadata(content, format), request.limits.seconds)
     with _image_errors(content, format):
@@ -104,10 +127,14 @@ class _Request(NamedTuple):
     filter: Image.Resampling
     fit: str
     resize_to: int | None
+    thumbnail: bool = False
 
 
 class _Picture(NamedTuple):
-    """An opened image, and what is to become of it. ``part``: its (width, height) in what the decoder gives."""
+    """An opened image, and what is to become of it. ``part``: its (width, height) in what the decoder gives.
+
+    ``thumbnail``: the (width, height) of its thumbnail, ``None`` for no thumbnail.
+    """
 
     im: ImageFile.ImageFile
     part: tuple[float, float]
@@ -115,6 +142,7 @@ class _Picture(NamedTuple):
     placement: Placement
     filter: Image.Resampling
     cost: Cost
+    thumbnail: tuple[int, int] | None
 
     @property
     def whole(self) -> tuple[int, int]:
@@ -134,20 +162,19 @@ def _opened(fp: DeadlineFile, format: str, request: _Request) -> _Picture:
     content = fp.getvalue()
     cost = cost_of(im, format, content, request.limits.seconds)
     checked(cost, format, (header.width, header.height), content, request.limits)
-    return _Picture(im, part, turn, placement, request.filter, cost)
+    small = fitted(header.width, header.height) if request.thumbnail else None
+    return _Picture(im, part, turn, placement, request.filter, cost, small)
 
 
 def _apart(cost: Cost) -> bool:
     return cost.slow or cost.most > IN_PROCESS
 
 
-def _in_child(
-    fp: DeadlineFile, format: str, request: _Request, work: Callable[[], NDArray[np.uint8]]
-) -> NDArray[np.uint8]:
+def _in_child(fp: DeadlineFile, format: str, request: _Request, work: Callable[[], Decoded]) -> Decoded:
     """``work`` in a child process, whose errors are ``ImageError`` already."""
     content = fp.getvalue()
 
-    def guarded() -> NDArray[np.uint8]:
+    def guarded() -> Decoded:
         fp.restart()
         with _image_errors(content, format):
             return work()
@@ -155,12 +182,13 @@ def _in_child(
     return isolated(guarded, request.limits.seconds, request.limits.memory - len(content))
 
 
-def _pixels(picture: _Picture, fp: DeadlineFile) -> NDArray[np.uint8]:
-    """The decoded picture as the network takes it."""
+def _pixels(picture: _Picture, fp: DeadlineFile) -> Decoded:
+    """The decoded picture as the network takes it, and its thumbnail."""
     pixels, part = _load(picture, fp)
+    small = picture.thumbnail and as_jpeg(reduced(pixels, part, picture.turn, picture.thumbnail))
     out = placed(pixels, part, picture.turn, picture.placement, picture.filter).convert("RGB")
     fp.check()
-    return np.array(out)
+    return Decoded(np.array(out), small or None)
 
 
 def _load(picture: _Picture, fp: DeadlineFile) -> tuple[Image.Image, tuple[float, float]]:

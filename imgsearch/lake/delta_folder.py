@@ -21,6 +21,7 @@ from imgsearch.tables import TableSpec
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
+    from pyarrow.dataset import ParquetFileFragment
 
 ATTEMPTS = 12
 TYPES = {
@@ -121,12 +122,14 @@ class DeltaFolder:
         schema = arrow_schema(spec)
         return schema.empty_table().select(columns if columns is not None else schema.names)
 
+    def files(self, spec: TableSpec) -> list[ParquetFileFragment]:
+        """The table's files as Arrow's dataset reads them; none where it has not been written."""
+        return list(self._table(spec).to_pyarrow_dataset().get_fragments()) if self.exists(spec) else []
+
     def read_new(self, spec: TableSpec, seen: set[str]) -> pa.Table:
         """The rows of files that are not in ``seen``, to which they are added. Rows that were moved come again."""
         schema = arrow_schema(spec)
-        if not self.exists(spec):
-            return schema.empty_table()
-        fragments = [f for f in self._table(spec).to_pyarrow_dataset().get_fragments() if f.path not in seen]
+        fragments = [f for f in self.files(spec) if f.path not in seen]
         seen |= {f.path for f in fragments}
         return pa.concat_tables([schema.empty_table(), *(f.to_table(schema=schema) for f in fragments)])
 

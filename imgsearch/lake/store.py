@@ -249,7 +249,7 @@ class TableStore:
     def _commit(self, spec: TableSpec, write: Callable[[int], object]) -> None:
         local = local_path(self.spark, f"{self.folder()}/{LEASES}")
         lock = None if local is None else local / f"{spec.name}.lock"
-        with _user_columns(spec), self._about(spec):
+        with _user_columns(spec), self._about(spec), _row_groups(self.spark, spec):
             self._refuse_foreign(spec)
             version = commit(self.spark, spec.name, lock, write)
         self._existing.add(spec.name)
@@ -329,6 +329,23 @@ class TableStore:
             writer.saveAsTable(self.name(spec))
         else:
             writer.save(f"{self.location}/{spec.name}")
+
+
+@contextmanager
+def _row_groups(spark: SparkSession, spec: TableSpec) -> Iterator[None]:
+    """Row groups of the size that ``spec`` names: Spark hands the session's settings to Parquet's writer."""
+    if spec.row_group_bytes is None:
+        yield
+        return
+    before = spark.conf.get("parquet.block.size", None)
+    spark.conf.set("parquet.block.size", str(spec.row_group_bytes))
+    try:
+        yield
+    finally:
+        if before is None:
+            spark.conf.unset("parquet.block.size")
+        else:
+            spark.conf.set("parquet.block.size", before)
 
 
 @contextmanager

@@ -14,7 +14,6 @@ from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from imgsearch.config import ExportConfig
-from imgsearch.images.sources import with_bytes
 from imgsearch.lake.batches import sample_rows
 from imgsearch.lake.owned import claim, folder_at
 from imgsearch.lake.remote_files import leave_folder
@@ -30,7 +29,7 @@ from imgsearch.report.star_facts import FACT_IMAGE
 from imgsearch.report.star_files import StarFolder
 from imgsearch.report.star_schema import write_star
 from imgsearch.report.star_tables import STAR
-from imgsearch.report.thumbnail_rows import data_uris, thumbnails
+from imgsearch.report.thumbnail_rows import data_uris, thumbnails_of
 from imgsearch.report.tsne import tsne_map
 from imgsearch.tables import (
     CLUSTER_CURVE,
@@ -209,7 +208,7 @@ def _write_report(warehouse: TableStore, data: ReportData, folder: StarFolder) -
     local = Path(tempfile.mkdtemp(prefix="imgsearch-report-")) if place is None else place / "report"
     LocalFolder(local).remove("thumbnails")
     (local / "thumbnails").mkdir(parents=True)
-    small = thumbnails(_shown_files(warehouse, data)).where("thumbnail IS NOT NULL").persist()
+    small = thumbnails_of(warehouse, _shown_files(warehouse, data)).persist()
     try:
         folder.write(DIM_THUMBNAIL.name, data_uris(small))
         names: dict[str, str] = {}
@@ -226,16 +225,14 @@ def _write_report(warehouse: TableStore, data: ReportData, folder: StarFolder) -
 
 
 def _shown_files(warehouse: TableStore, data: ReportData) -> DataFrame:
-    """The images and queries that the page shows, with their bytes or for the worker to read."""
-    spark = warehouse.spark
+    """``image_id`` and ``path`` of the images and queries that the page shows."""
     files = dict(zip(data.images["image_id"], data.images["path"], strict=True))
     if len(data.matches):
         files |= dict(zip(data.matches["query_id"], data.matches["query_path"], strict=True))
     table = pa.table(
         {"image_id": pa.array(list(files), pa.string()), "path": pa.array(list(files.values()), pa.string())}
     )
-    n_tasks = max(1, min(len(files), spark.sparkContext.defaultParallelism * 2))
-    return with_bytes(warehouse, spark.createDataFrame(table)).repartition(n_tasks)
+    return warehouse.spark.createDataFrame(table)
 
 
 def _pandas(frame: DataFrame) -> pd.DataFrame:

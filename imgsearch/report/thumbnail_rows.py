@@ -1,4 +1,4 @@
-"""Thumbnails as a frame: images in, JPEG bytes out, made by the workers."""
+"""Thumbnails as a frame: images in, JPEG bytes out, from the table that ``embed`` wrote, or made by the workers."""
 
 from __future__ import annotations
 
@@ -6,11 +6,32 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from imgsearch.images.decode import DecodeLimits
+from imgsearch.images.sources import with_bytes
 from imgsearch.lake.files import read_local
 from imgsearch.lake.lost_workers import is_retry
+from imgsearch.lake.session import n_tasks
+from imgsearch.lake.store import TableStore
 from imgsearch.report.thumbnails import data_uri, thumbnail_of
+from imgsearch.tables import THUMBNAILS
+
+TASK_IMAGES = 64  # a decode takes 5 to 50 ms
+
+
+def thumbnails_of(warehouse: TableStore, files: DataFrame) -> DataFrame:
+    """``image_id`` and ``path`` (few) → ``image_id`` and ``thumbnail``, JPEG bytes, of those that have one.
+
+    What ``embed`` has not left in ``thumbnails`` (older warehouses, queries) is decoded.
+    """
+    stored = warehouse.read_or_empty(THUMBNAILS)
+    kept = stored.join(F.broadcast(files.select("image_id")), on="image_id", how="left_semi")
+    lacking = files.join(stored.select("image_id"), on="image_id", how="left_anti")
+    lacking = warehouse.stage(lacking, "no-thumbnail")
+    n = lacking.count()
+    made = thumbnails(with_bytes(warehouse, lacking).repartition(n_tasks(warehouse.spark, n, TASK_IMAGES)))
+    return kept.select("image_id", "thumbnail").unionByName(made.where("thumbnail IS NOT NULL"))
 
 
 def thumbnails(images: DataFrame) -> DataFrame:

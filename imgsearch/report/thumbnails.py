@@ -11,12 +11,8 @@ from PIL import Image
 
 from imgsearch.errors import ImageError
 from imgsearch.images.decode import DecodeLimits, decode, read_header
+from imgsearch.images.thumbnail import MAX_BYTES, SMALLER, THUMBNAIL_SIZE, as_jpeg, fitted
 
-QUALITY = 82
-THUMBNAIL_SIZE = 160  # pixels, the longer side
-MAX_URI = 32_766  # characters that Power BI and Excel keep of a text
-#: (longer side in pixels, quality), tried in this order where a picture of noise makes a longer text than that.
-SMALLER = ((128, 70), (96, 60), (96, 30))
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -33,12 +29,10 @@ def thumbnail(content: bytes, size: int = THUMBNAIL_SIZE, limits: DecodeLimits |
         raise ValueError(f"thumbnail size {size}: must be at least 1 pixel")
     try:
         header = read_header(content, limits)
-        pixels = decode(content, _fitted(header.width, header.height, size), limits)
+        pixels = decode(content, fitted(header.width, header.height, size)[::-1], limits)
     except ImageError:
         return None
-    out = io.BytesIO()
-    Image.fromarray(pixels).save(out, "JPEG", quality=QUALITY, optimize=True)
-    return out.getvalue()
+    return as_jpeg(Image.fromarray(pixels))
 
 
 def thumbnail_of(
@@ -54,27 +48,16 @@ def thumbnail_of(
 
 
 def data_uri(jpeg: bytes) -> str:
-    """A thumbnail as ``data:image/jpeg;base64,…`` of at most ``MAX_URI`` characters; made smaller where it is longer.
+    """A thumbnail as ``data:image/jpeg;base64,…`` of at most 32,766 characters; made smaller where it is longer.
 
     Raises ``OSError`` where ``jpeg`` is none.
     """
-    text = _uri(jpeg)
     for size, quality in SMALLER:
-        if len(text) <= MAX_URI:
+        if len(jpeg) <= MAX_BYTES:
             break
         picture = Image.open(io.BytesIO(jpeg))
         picture.thumbnail((size, size))
         out = io.BytesIO()
         picture.save(out, "JPEG", quality=quality, optimize=True)
-        text = _uri(out.getvalue())
-    return text
-
-
-def _uri(jpeg: bytes) -> str:
+        jpeg = out.getvalue()
     return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode('ascii')}"
-
-
-def _fitted(width: int, height: int, size: int) -> tuple[int, int]:
-    """(height, width) with the longer side at most ``size``, in proportion."""
-    scale = min(1.0, size / max(width, height))
-    return max(1, round(height * scale)), max(1, round(width * scale))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +11,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from imgsearch.config import EmbedConfig, IngestConfig
 from imgsearch.encoders import embed, slices, udf
@@ -21,7 +24,7 @@ from imgsearch.errors import UserError
 from imgsearch.images import ingest
 from imgsearch.images.decode import DecodeLimits, decode
 from imgsearch.lake.store import TableStore
-from imgsearch.tables import EMBEDDINGS, ENCODERS, QUARANTINE, RUNS
+from imgsearch.tables import EMBEDDINGS, ENCODERS, QUARANTINE, RUNS, THUMBNAILS
 from imgsearch.vectors import unpack
 
 Draw = Callable[..., Path]
@@ -78,6 +81,9 @@ def test_each_content_once_for_each_encoder(
         row = found.loc[hashlib.sha256(data).hexdigest()]
         np.testing.assert_allclose(np.frombuffer(row["embedding"], "<f4"), wanted, atol=1e-6)
         assert 0 <= row["brightness"] <= 1
+    small = {row["image_id"]: bytes(row["thumbnail"]) for row in warehouse.read(THUMBNAILS).collect()}
+    assert set(small) == set(found.index)
+    assert {Image.open(io.BytesIO(jpeg)).format for jpeg in small.values()} == {"JPEG"}
     vectors = unpack(list(found["embedding"]))
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
 
@@ -89,10 +95,13 @@ def test_each_content_once_for_each_encoder(
     ingest.run(spark, IngestConfig(input=str(top), warehouse=w))
     mended = embed.run(spark, config)
     assert (mended.rows_in, mended.rows_out, mended.quarantined) == (1, 1, 0)  # 9.png; 8.png is 7.png now
-    assert len(embeddings(warehouse)) == 9
+    assert len(embeddings(warehouse)) == warehouse.read(THUMBNAILS).count() == 9
 
-    # another encoder: the same table, under its own id
-    assert embed.run(spark, EmbedConfig(warehouse=w, encoder=other_tiny)).rows_out == 9
+    # another encoder: the same table, under its own id; a thumbnail is of the image, and can be left out
+    warehouse.delete(THUMBNAILS, F.lit(True))
+    without = EmbedConfig(warehouse=w, encoder=other_tiny, thumbnails=False)
+    assert embed.run(spark, without).rows_out == 9
+    assert warehouse.read(THUMBNAILS).count() == 0
     counts = embeddings(warehouse).groupby("encoder_id").size()
     assert dict(counts) == {encoder.encoder_id: 9, resolve(other_tiny).encoder_id: 9}
     known = {r["encoder_id"]: r for r in warehouse.read(ENCODERS).collect()}

@@ -23,7 +23,7 @@ from imgsearch.images.inspection import EXIF_NAMES, inspect_one
 from imgsearch.images.sources import read_source
 from imgsearch.lake.delta_folder import DeltaFolder
 from imgsearch.lake.store import TableStore
-from imgsearch.tables import CONTENTS, EMBEDDINGS, IMAGES, LABEL_NEXT, MAP_POINTS, QUARANTINE, RUNS
+from imgsearch.tables import CONTENTS, EMBEDDINGS, IMAGES, LABEL_NEXT, MAP_POINTS, QUARANTINE, RUNS, THUMBNAILS
 
 Draw = Callable[..., Path]
 
@@ -212,6 +212,7 @@ def test_what_is_gone_or_overwritten_leaves(spark: SparkSession, tmp_path: Path,
     warehouse.append(EMBEDDINGS, frame)
     places = [{"image_id": i, "projection_id": "p", "x": 0.0, "y": 0.0, "is_anchor": True} for i in every]
     DeltaFolder.open(config.warehouse).append(MAP_POINTS, places)  # as the review page does it
+    DeltaFolder.open(config.warehouse).append(THUMBNAILS, [{"image_id": i, "thumbnail": b"jpeg"} for i in every])
     listed = [(n, i, "p", 1.0) for n, i in enumerate(every)]
     warehouse.append(
         LABEL_NEXT, spark.createDataFrame(listed, "rank int, image_id string, projection_id string, settles float")
@@ -247,7 +248,7 @@ def test_what_is_gone_or_overwritten_leaves(spark: SparkSession, tmp_path: Path,
     assert {os.path.basename(p) for p in rows(warehouse, QUARANTINE)} == {"3.png", "4.png"}
     embedded = {r["image_id"] for r in warehouse.read(EMBEDDINGS).collect()}
     assert embedded == {ids[0], *ids[5:], every[-1]}
-    for spec in (MAP_POINTS, LABEL_NEXT):
+    for spec in (MAP_POINTS, LABEL_NEXT, THUMBNAILS):
         assert {r["image_id"] for r in warehouse.read(spec).collect()} == embedded
     last = ingest.run(spark, IngestConfig(input=str(folder), warehouse=config.warehouse, prune=True))
     assert "gone" not in last.details
