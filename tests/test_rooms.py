@@ -44,8 +44,8 @@ WITH_SPARK = {
     "hash_ranges neighbours neighbour_lists ahead spreading",
     "duplicates": "dedup near grouping",
     "labels": "label doubts decided imports evaluate calibrate names spreading agreement retrieval_quality comparison",
-    "report": "export star_schema star_carried star_calendar star_history star_quarantine star_files thumbnail_rows "
-    "match_grid",
+    "report": "export frames findings star_schema star_carried star_calendar star_history star_quarantine star_files "
+    "thumbnail_rows match_grid",
     "upkeep": "drop status",
 }
 SPARK = {"pyspark", "delta", "py4j"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -9,6 +10,7 @@ from urllib.parse import quote
 
 import pandas as pd
 
+from imgsearch.report import metadata
 from imgsearch.report.text import basename, n_bytes
 from imgsearch.terminal import is_missing, visible
 
@@ -37,7 +39,10 @@ def relative_url(path: str) -> str:
 
 @dataclass(frozen=True)
 class Picture:
-    """One image on the page. ``index`` is its place in the page's list of pictures."""
+    """One image on the page. ``index`` is its place in the page's list of pictures.
+
+    ``under``: where and when it was taken, and its label; ``about``: every carried value and the label.
+    """
 
     index: int
     image_id: str
@@ -47,6 +52,8 @@ class Picture:
     facts: str
     width: int
     height: int
+    under: str = ""
+    about: str = ""
 
 
 class Album:
@@ -60,6 +67,9 @@ class Album:
             self._rows.setdefault(image_id, row)
             self._copies[image_id] = self._copies.get(image_id, 0) + 1
         self._thumbnails = thumbnails
+        self._carried = metadata.carried(images.columns)
+        words = (metadata.SITE_WORDS, metadata.DATE_WORDS)
+        self._under = [*(metadata.column_named(self._carried, w) for w in words), "label"]
         self._used: dict[str, Picture] = {}
 
     def picture(self, image_id: object, path: object = None) -> Picture:
@@ -78,8 +88,15 @@ class Album:
                 facts=self._facts(key, row),
                 width=int(row.get("width") or 0),
                 height=int(row.get("height") or 0),
+                under=metadata.values(row, self._under),
+                about=metadata.pairs(row, ["label", *self._carried]),
             )
         return self._used[key]
+
+    def ids(self, indices: Iterable[int]) -> list[str]:
+        """The image_id of pictures by their indices."""
+        keys = list(self._used)
+        return [keys[index] for index in indices]
 
     def used(self) -> list[Picture]:
         """Every picture asked for so far, in the order of their indices."""

@@ -32,13 +32,37 @@ def by_format(data: ReportData) -> list[Bar]:
 
 
 def by_folder(data: ReportData) -> list[Bar]:
-    """Images by folder (or, in order, by source, or by the folder in their path), most first."""
+    """Images by folder (or, in order, by source, or by the folder in their path), most first; the last bar is the rest.
+
+    The rest counts every folder, also those that ``data.folders`` leaves out.
+    """
+    counted, start = _folders(data)
+    bars = _bars(counted, start)
+    n_folders = max(data.n_folders_total or 0, len(counted))
+    if n_folders <= MAX_BARS:
+        return bars
+    shown = sum(n for _, n in counted[:MAX_BARS])
+    n_images = sum(n for _, n in counted)
+    if data.folders is not None and data.n_images_total is not None:
+        n_images = max(n_images, data.n_images_total)
+    return [*bars[:MAX_BARS], Bar(f"{n_folders - MAX_BARS:,} more", count(n_images - shown), 0.0)]
+
+
+def further_folders(data: ReportData) -> list[Bar]:
+    """The folders that ``by_folder`` counts as the rest, as far as they came with the data."""
+    counted, start = _folders(data)
+    longest = max((n for _, n in counted), default=1) or 1
+    return [_bar(name, n, longest, start) for name, n in counted[MAX_BARS:]]
+
+
+def _folders(data: ReportData) -> tuple[list[tuple[str, int]], int]:
+    """Folders with their images, most first, and how many characters all names begin with."""
     if data.folders is not None:
         counted = [(str(r.get("folder")), int(r["n"])) for r in records(data.folders)]
     else:
         counted = [(str(r["key"]), int(r["n"])) for r in _tally(_folder(r) for r in records(data.images))]
-    start = _shared_start([name for name, _ in counted])
-    return _bars(counted, start)
+    counted.sort(key=lambda pair: (-pair[1], pair[0]))
+    return counted, _shared_start([name for name, _ in counted])
 
 
 def by_size(data: ReportData) -> list[Bar]:
@@ -116,8 +140,12 @@ def _bars(counted: list[tuple[str, int]], start: int = 0) -> list[Bar]:
     counted = sorted(counted, key=lambda pair: (-pair[1], pair[0]))
     top, rest = counted[:MAX_BARS], counted[MAX_BARS:]
     longest = max((n for _, n in top), default=1) or 1
-    bars = [Bar(shorten(visible(name[start:] or name), 40), count(n), n / longest, visible(name)) for name, n in top]
+    bars = [_bar(name, n, longest, start) for name, n in top]
     if rest:
         n = sum(n for _, n in rest)
         bars.append(Bar(f"{len(rest):,} more", count(n), 0.0))
     return bars
+
+
+def _bar(name: str, n: int, longest: int, start: int) -> Bar:
+    return Bar(shorten(visible(name[start:] or name), 40), count(n), n / longest, visible(name))

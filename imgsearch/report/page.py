@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imgsearch.errors import LAUNCHER
-from imgsearch.report import curve, ingested, scatter, trust
+from imgsearch.report import confusion, curve, drifting, ingested, metadata, scatter, strips, trust
 from imgsearch.report.album import Album, Record, records
-from imgsearch.report.clusters import drawn_clusters, name_of, not_drawn, ranked
+from imgsearch.report.clusters import drawn_clusters, name_of, not_drawn, ranked, small_clusters
+from imgsearch.report.colouring import Colouring, colouring
 from imgsearch.report.data import MAP_POINTS, MATCHES_PER_QUERY, MAX_QUERIES, ReportData
-from imgsearch.report.palette import DARK, DARK_PAGE, LIGHT, LIGHT_PAGE, assign_marks, outline
+from imgsearch.report.palette import DARK, DARK_PAGE, LIGHT, LIGHT_PAGE, RAMP, assign_marks, outline
 from imgsearch.report.text import count, decimal, duration, moment
 from imgsearch.terminal import is_missing, visible
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     import jinja2
 
 __all__ = ["ReportData", "render", "write_report"]
+
+MAX_COLOURINGS = 24
 
 METRICS_EXPLAINED = {
     "hit_rate_at_k": "share of queries with at least one right image among the first k",
@@ -68,7 +71,7 @@ def write_report(data: ReportData, out: Path) -> Path:
 def render(data: ReportData) -> str:
     """The page's text."""
     album = Album(data.images, data.thumbnails)
-    clusters = drawn_clusters(data, album)
+    sections = _sections(data, album)
     names = {int(row["cluster_id"]): name_of(row) for row in ranked(data)}
     points = _points(data, album)
     for point in points:  # clusters that only the map knows
@@ -80,28 +83,43 @@ def render(data: ReportData) -> str:
         **_resources(),
         data=data,
         created=data.created_at or datetime.now(),
-        totals=_totals(data),
-        pace=_pace(data),
-        by_format=ingested.by_format(data),
-        by_folder=ingested.by_folder(data),
-        by_size=ingested.by_size(data),
-        reasons=ingested.refused_by_reason(data),
-        refused=ingested.refused_examples(data),
-        clusters=clusters,
-        not_drawn=not_drawn(data),
-        curve=curve.draw(data),
-        trust=trust.draw(data),
         map=scatter.draw(points, marks, names) if points else None,
         searches=searches,
-        metrics=_metrics(data),
-        explained=METRICS_EXPLAINED,
-        runs=sorted(records(data.runs), key=lambda run: str(run.get("started_at"))),
+        more_queries=max(0, (data.n_queries_total or 0) - len(searches)),
         marks=marks,
         names=names,
         glyph=lambda shape: outline(shape, 0, 0, 4),
         launcher=LAUNCHER,
-        payload=_payload(album, points, names),
+        payload=_payload(album, points, names, _colourings(data, album, points)),
+        **sections,
     )
+
+
+def _sections(data: ReportData, album: Album) -> Record:
+    """What the sections say that need neither the map nor the queries."""
+    return {
+        "totals": _totals(data),
+        "pace": _pace(data),
+        "by_format": ingested.by_format(data),
+        "by_folder": ingested.by_folder(data),
+        "further_folders": ingested.further_folders(data),
+        "by_size": ingested.by_size(data),
+        "reasons": ingested.refused_by_reason(data),
+        "refused": ingested.refused_examples(data),
+        "clusters": drawn_clusters(data, album),
+        "small_clusters": small_clusters(data, album),
+        "not_drawn": not_drawn(data),
+        "strips": strips.odd_strips(data, album),
+        "copies": strips.copy_strips(data, album),
+        "copies_note": strips.copies_note(data),
+        "confusion": confusion.table(data),
+        "drift": drifting.draw(data),
+        "curve": curve.draw(data),
+        "trust": trust.draw(data),
+        "metrics": _metrics(data),
+        "explained": METRICS_EXPLAINED,
+        "runs": sorted(records(data.runs), key=lambda run: str(run.get("started_at"))),
+    }
 
 
 def _template() -> jinja2.Template:
@@ -135,7 +153,9 @@ def _palette_css() -> str:
     """Custom properties for both schemes, and the one class per colour that uses them."""
     light = "".join(f"--c{i}:{colour};" for i, colour in enumerate(LIGHT))
     dark = "".join(f"--c{i}:{colour};" for i, colour in enumerate(DARK))
+    light += "".join(f"--r{i}:{colour};" for i, colour in enumerate(RAMP))
     classes = "".join(f".c{i}{{--mark:var(--c{i})}}" for i in range(len(LIGHT)))
+    classes += "".join(f".r{i}{{--mark:var(--r{i})}}" for i in range(len(RAMP)))
     return (
         f":root{{--page:{LIGHT_PAGE};{light}}}\n"
         f"@media screen and (prefers-color-scheme:dark){{:root{{--page:{DARK_PAGE};{dark}}}}}\n{classes}"
@@ -212,11 +232,23 @@ def _metrics(data: ReportData) -> Record:
     return {"cuts": cuts, "rows": [(visible(name), [row.get(cut) for cut in cuts]) for name, row in values.items()]}
 
 
-def _payload(album: Album, points: list[scatter.Point], names: dict[int, str]) -> dict[str, Any]:
-    """What the script needs: pictures by index, places on the map by picture, names of clusters."""
+def _colourings(data: ReportData, album: Album, points: list[scatter.Point]) -> list[Colouring]:
+    """Colours of the map's points by label, by each carried column, by quality."""
+    columns = ["label", "sharpness", "brightness", "format", *metadata.carried(data.images.columns)]
+    rows = {str(row.get("image_id")): row for row in records(data.images)}
+    shown = [rows.get(image_id, {}) for image_id in album.ids(point.picture for point in points)]
+    found = (colouring(column, [row.get(column) for row in shown]) for column in dict.fromkeys(columns))
+    return [colours for colours in found if colours is not None][:MAX_COLOURINGS]
+
+
+def _payload(
+    album: Album, points: list[scatter.Point], names: dict[int, str], colourings: list[Colouring]
+) -> dict[str, Any]:
+    """What the script needs: pictures by index, places on the map by picture, names of clusters, other colours."""
     fitted, _ = scatter.fit(points)
     return {
-        "pictures": [[p.path, p.thumbnail, p.facts, p.image_id] for p in album.used()],
+        "pictures": [[p.path, p.thumbnail, p.facts, p.image_id, p.about] for p in album.used()],
         "points": [[round(p.x, 1), round(p.y, 1), p.picture, p.cluster] for p in fitted],
         "names": {str(cluster): name for cluster, name in names.items()},
+        "colours": [c._asdict() | {"column": visible(c.column)} for c in colourings],
     }

@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 LIGHT = ("#175296", "#f18601", "#1f8785", "#950b29", "#0099ff", "#361b64", "#c69db8", "#bb5d00")
 DARK = ("#538ea9", "#ff8804", "#03c695", "#bd4046", "#a0f7ff", "#a247fb", "#cea6ff", "#f8f68b")
+#: From low to high (viridis, without its darkest and lightest ends, so that it stands on both pages).
+RAMP = ("#5a3d8c", "#3f6791", "#2a8a8d", "#2fae7d", "#7fcb4f", "#d8cf24")
 LIGHT_PAGE = "#ffffff"
 DARK_PAGE = "#16181c"
 SHAPES = ("circle", "square", "triangle", "diamond")

@@ -34,13 +34,15 @@ class Layer:
 
 @dataclass(frozen=True)
 class Name:
-    """A cluster's name at its middle, in per cent of the map's width and height; ``order`` counts from 0."""
+    """A cluster's name at its middle (in per cent, and in view-box units); ``order`` counts from 0."""
 
     cluster: int
     text: str
     left: float
     top: float
     order: int
+    x: float
+    y: float
 
 
 @dataclass(frozen=True)
@@ -107,5 +109,5 @@ def _names(middles: Mapping[int, tuple[float, float]], names: Mapping[int, str],
         x = min(max(x, half + 4), WIDTH - half - 4)
         if all(abs(x - ox) > half + ohalf or abs(y - oy) > 20 for ox, oy, ohalf in taken):
             taken.append((x, y, half))
-            placed.append(Name(cluster, text, 100 * x / WIDTH, 100 * y / height, len(placed)))
+            placed.append(Name(cluster, text, 100 * x / WIDTH, 100 * y / height, len(placed), x, y))
     return placed

@@ -17,12 +17,11 @@ from imgsearch.errors import LAUNCHER, UserError
 from imgsearch.lake.delta_folder import DeltaFolder
 from imgsearch.projections.projection import Projection, projection_of
 from imgsearch.projections.storage import expand
+from imgsearch.report.metadata import DATE_WORDS, SITE_WORDS, column_named
 from imgsearch.tables import CLUSTERS, ENCODERS, IMAGES, MEMBERS, PROJECTIONS, VECTORS
 from imgsearch.vectors import Matrix, unpack, unpack_bytes
 
 NO_CLUSTER = -1
-SITE_WORDS = ("site", "plant", "location", "station", "camera", "folder", "source_folder")
-DATE_WORDS = ("date", "taken", "captured", "visit", "time")
 
 
 class EncoderRow(NamedTuple):
@@ -237,7 +236,7 @@ def _column(images: pa.Table, option: str, name: str | None, words: Sequence[str
         if name not in images.column_names:
             raise UserError.option(option, name, f"'images' has no such column; it has {', '.join(carried) or 'none'}")
         return name
-    return next((column for word in words for column in carried if word in column.lower()), None)
+    return column_named(carried, words)
 
 
 def carried_columns(images: pa.Table) -> list[str]:

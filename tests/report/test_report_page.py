@@ -156,7 +156,7 @@ def test_totals_are_the_givens_and_not_the_sample() -> None:
     assert "1,234,567" in text
     assert "1,200,000" in text
     assert "sample of 2 images" in " ".join(text.split())
-    assert "4,800 smaller clusters are not drawn" in text
+    assert "4,998 more clusters are in the table dim_cluster" in " ".join(text.split())
 
 
 def test_totals_without_sampling_count_rows_and_distinct_images() -> None:
@@ -202,12 +202,16 @@ def test_a_cluster_shows_medoid_then_nearest_then_outliers() -> None:
     assert shown == ["i3", *near, "i29", "i28", "i27", "i26"]
 
 
-def test_only_the_largest_clusters_are_drawn_and_the_rest_is_told() -> None:
-    clusters = pd.DataFrame({"cluster_id": range(203), "size": range(1, 204), "medoid_id": None, "cohesion": 0.5})
+def test_the_largest_clusters_are_drawn_and_every_other_can_be_reached() -> None:
+    n = 200 + 1_000 + 5_000 + 7
+    medoids = [f"m{i}" for i in range(n)]
+    clusters = pd.DataFrame({"cluster_id": range(n), "size": range(1, n + 1), "medoid_id": medoids, "cohesion": 0.5})
     page = Page(render(collection(["a", "b"], clusters=clusters, members=pd.DataFrame(), map=pd.DataFrame())))
-    drawn = [a["id"] for t, a in page.tags if t == "article"]
-    assert drawn == [f"cluster-{i}" for i in range(202, 2, -1)]
-    assert "3 smaller clusters are not drawn: 6 images, 1 to 3 a cluster." in " ".join(page.text)
+    ids = [a["id"] for t, a in page.tags if str(a.get("id", "")).startswith("cluster-") and t in ("article", "div")]
+    assert [i for i in ids if i != "cluster-list"] == [f"cluster-{i}" for i in range(n - 1, 6, -1)]
+    assert [a["id"] for t, a in page.tags if t == "article"] == [f"cluster-{i}" for i in range(n - 1, n - 201, -1)]
+    assert len(page.payload()["pictures"]) == 1_200 + 2  # and the query and its match
+    assert "7 more clusters are in the table dim_cluster of the export." in " ".join(page.text)
 
 
 def test_map_points_without_a_place_or_a_cluster() -> None:
