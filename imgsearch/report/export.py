@@ -41,17 +41,18 @@ def run(spark: SparkSession, config: ExportConfig) -> RunSummary:
     out = absolute(config.output)
     claim_output(spark, config.output)
     points = _map(warehouse, projection.projection_id, config.map_points)
-    folder = StarFolder(spark, out)
-    tables = write_star(
-        warehouse, folder, encoder.encoder_id, projection.projection_id, spark.createDataFrame(points), config.search_id
-    )
+    settings = f"{encoder.encoder_id} {projection.projection_id} {config.search_id}"
+    folder = StarFolder(spark, out, settings)
+    tables = write_star(warehouse, folder, encoder.encoder_id, projection.projection_id, points, config.search_id)
     made_by = f"{encoder.name} ({encoder.encoder_id})"
     data = report_data(warehouse, tables, points, made_by, projection.projection_id)
     page = _write_report(warehouse, data, folder)
+    folder.finish()
     folder.remove_others()
     folder.write_statements(c for c in tables["fact_image"].columns if c not in FACT_IMAGE.columns)
     n = data.n_distinct_total or 0
-    return finish(warehouse, "export", watch, rows_in=n, rows_out=n, details={"tables": len(STAR), "report": page})
+    details = {"tables": len(STAR), "unchanged": len(folder.unchanged), "report": page}
+    return finish(warehouse, "export", watch, rows_in=n, rows_out=n, details=details)
 
 
 def claim_output(spark: SparkSession, output: str) -> None:

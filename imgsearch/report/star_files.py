@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,7 +11,9 @@ from pyspark.sql import functions as F
 
 from imgsearch.lake.identifiers import quoted_part
 from imgsearch.lake.owned import folder_at
+from imgsearch.lake.package import code_id
 from imgsearch.lake.rows import typed
+from imgsearch.report.star_sources import SOURCES_FILE, fingerprint
 from imgsearch.report.star_statements import duckdb_tables, spark_tables, views
 from imgsearch.report.star_table import StarTable
 from imgsearch.report.star_tables import STAR
@@ -23,30 +26,58 @@ CARRIED = "carried from the input: of its folders called key=value, or of its ta
 
 
 class StarFolder:
-    """The folder of an export, ``out``: a path or URI. Tables go to ``delta/NAME`` and ``parquet/NAME`` in it."""
+    """The folder of an export, ``out``: a path or URI. Tables go to ``delta/NAME`` and ``parquet/NAME`` in it.
 
-    def __init__(self, spark: SparkSession, out: str) -> None:
+    A table whose sources are those of the last whole export under the same ``settings`` is left as it is.
+    """
+
+    def __init__(self, spark: SparkSession, out: str, settings: str = "") -> None:
         self.spark = spark
         self.out = out
+        self.settings = f"{code_id()} {settings}"
+        self.unchanged: list[str] = []
+        folder = folder_at(spark, out)
+        self._before = _read_sources(folder.read(SOURCES_FILE), self._present())
+        self._sources: dict[str, str] = {}
+        folder.remove(SOURCES_FILE)
 
-    def write_all(self, frames: Mapping[str, DataFrame]) -> dict[str, DataFrame]:
+    def write_all(
+        self, frames: Mapping[str, DataFrame], driver_rows: Mapping[str, str] | None = None
+    ) -> dict[str, DataFrame]:
         """``write`` for several tables, side by side."""
+        rows = [(driver_rows or {}).get(name) for name in frames]
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            return dict(zip(frames, pool.map(self.write, frames, frames.values()), strict=True))
+            return dict(zip(frames, pool.map(self.write, frames, frames.values(), rows), strict=True))
 
-    def write(self, name: str, frame: DataFrame) -> DataFrame:
-        """Write one table of the star in both formats, in place of what was there; the table as it was written.
+    def write(self, name: str, frame: DataFrame, driver_rows: str | None = None) -> DataFrame:
+        """Write one table of the star in both formats, in place of what was there; the table as it stands then.
 
         ``frame`` is computed once, for Parquet; the Delta table is made of these files, and so is what comes after it.
+        ``driver_rows``: a fingerprint of what the driver put into it.
         """
         spec = BY_NAME[name]
         files = f"{self.out}/parquet/{name}"
         rows = star_typed(spec, frame)
+        source = fingerprint(rows, self.settings, driver_rows)
+        if source is not None:
+            self._sources[name] = source
+            if self._before.get(name) == source:
+                self.unchanged.append(name)
+                return self.spark.read.schema(rows.schema).parquet(files)
         rows.hint("rebalance").write.mode("overwrite").parquet(files)
         written = self.spark.read.schema(rows.schema).parquet(files)
         table = written.writeTo(f"delta.{quoted_part(f'{self.out}/delta/{name}')}").using("delta")
         table.tableProperty(*NO_STATISTICS).tableProperty("comment", spec.about).createOrReplace()
         return written
+
+    def finish(self) -> None:
+        """Note what the tables were made of: after the last of them."""
+        folder_at(self.spark, self.out).write(SOURCES_FILE, json.dumps(self._sources, indent=1).encode())
+
+    def _present(self) -> set[str]:
+        """Tables that are there in both formats."""
+        names = [set(folder_at(self.spark, f"{self.out}/{part}").names()) for part in ("delta", "parquet")]
+        return names[0] & names[1]
 
     def remove_others(self) -> None:
         """Remove tables that an earlier version's export wrote there under other names."""
@@ -62,6 +93,15 @@ class StarFolder:
         folder.write("tables_duckdb.sql", duckdb_tables(names).encode())
         folder.write("tables_spark.sql", spark_tables(names, self.out).encode())
         folder.write("views.sql", views(carried).encode())
+
+
+def _read_sources(text: bytes | None, present: set[str]) -> dict[str, str]:
+    """The fingerprints of the last export, of the tables that are still there; none where they cannot be read."""
+    try:
+        noted = json.loads(text or b"{}")
+    except ValueError:
+        return {}
+    return {name: source for name, source in noted.items() if name in present} if isinstance(noted, dict) else {}
 
 
 def star_typed(spec: StarTable, frame: DataFrame) -> DataFrame:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import reduce
 
+import pyarrow as pa
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
@@ -22,6 +23,7 @@ from imgsearch.report.star_facts import FACT_IMAGE
 from imgsearch.report.star_files import StarFolder
 from imgsearch.report.star_history import cluster_events, drift_history, first_seen
 from imgsearch.report.star_quarantine import refused_files
+from imgsearch.report.star_sources import fingerprint_of_rows
 from imgsearch.retrieval.searches import answers_of
 from imgsearch.tables import (
     CLUSTERS,
@@ -45,7 +47,7 @@ def write_star(
     folder: StarFolder,
     encoder_id: str,
     projection_id: str,
-    points: DataFrame,
+    points: pa.Table,
     search_id: str | None,
 ) -> dict[str, DataFrame]:
     """Write the star, but for ``dim_thumbnail``; the written tables by name.
@@ -61,14 +63,15 @@ def write_star(
     embeddings = warehouse.read(EMBEDDINGS).where((F.col("encoder_id") == encoder_id) & F.col("region").isNull())
     clusters = warehouse.read_or_empty(CLUSTERS).where(is_current).drop("centroid", "projection_id", "codebook_id")
     gone = _mentioned_images(written, clusters)
+    places = warehouse.spark.createDataFrame(points)
     dimensions = {
         "fact_image": _fact_image(carried, written),
-        "dim_image": _dim_image(carried, gone, written, embeddings.select("image_id", *QUALITY), points),
+        "dim_image": _dim_image(carried, gone, written, embeddings.select("image_id", *QUALITY), places),
         "dim_cluster": _dim_cluster(clusters, written),
         "dim_label": _dim_label(written["fact_label"]),
         "dim_query": _dim_query(written["fact_match"]),
     }
-    written |= folder.write_all(dimensions)
+    written |= folder.write_all(dimensions, {"dim_image": fingerprint_of_rows(points)})
     return {**written, "dim_date": folder.write("dim_date", calendar(written.values()))}
 
 

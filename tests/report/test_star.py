@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from datetime import date
@@ -26,6 +27,7 @@ from imgsearch.lake.settings import DELTA_EXTENSION, delta_jars
 from imgsearch.report import export
 from imgsearch.report.star_table import StarTable
 from imgsearch.report.star_tables import STAR
+from imgsearch.tables import IMAGE_LABELS
 
 FLAT = {"BIGINT", "BOOLEAN", "DATE", "DOUBLE", "FLOAT", "INTEGER", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE", "VARCHAR"}
 
@@ -321,3 +323,31 @@ def test_refused_by_site(star: Star) -> None:
     assert view["n_files"].sum() == len(star.made.rows["quarantine"])
     assert view[view["site"] == "B"]["n_files"].sum() >= 1
     assert date.today() >= star.rows("fact_quarantine")["quarantined_date"].max().date()
+
+
+def test_what_has_not_changed_is_left_as_it_is(spark: SparkSession, star: Star) -> None:
+    """The same again rewrites only what holds this run; new labels rewrite what is made of labels."""
+    config = ExportConfig(warehouse=star.made.location, output=str(star.out), map_points=20)
+
+    def versions() -> dict[str, int]:
+        return {spec.name: DeltaTable(str(star.out / "delta" / spec.name)).version() for spec in STAR}
+
+    def rewritten() -> set[str]:
+        before = versions()
+        summary = export.run(spark, config)
+        after = versions()
+        changed = {name for name in after if after[name] != before[name]}
+        assert int(summary.details["unchanged"]) == len(STAR) - len(changed)
+        return changed
+
+    frames = {spec.name: star.rows(spec.name) for spec in STAR if spec.name != "dim_run"}
+    assert rewritten() == {"dim_run", "dim_date", "dim_thumbnail"}
+    for name, frame in frames.items():
+        pd.testing.assert_frame_equal(star.rows(name), frame)
+    labels = Path(star.made.location, IMAGE_LABELS.name)
+    assert DeltaTable(str(labels)).delete("label = 'kind 0'")["num_deleted_rows"] > 0
+    shutil.rmtree(star.out / "parquet" / "fact_match")
+    changed = rewritten()
+    assert changed >= {"fact_label", "dim_label", "fact_image", "dim_image", "fact_match"}
+    assert not changed & {"fact_member", "fact_duplicate", "fact_quarantine", "fact_drift"}
+    assert "kind 0" not in star.rows("dim_label")["label"].tolist()
