@@ -85,7 +85,7 @@ BOUNDS: dict[str, str] = {
     "report/match_grid.py:grid_of_frame": "n_queries x top_k rows",
     "report/match_grid.py:_thumbnails": "n_queries x (top_k + 1) thumbnails",
     "report/star_carried.py:_dates_in_text": "one row",
-    "report/export.py:run": "--map-points rows",
+    "report/star_schema.py:write_star": "--map-points rows",
     "report/export.py:_map": "--map-points vectors, at most some 20,000",
     "report/frames.py:report_data": "images that the page shows",
     "report/findings.py:count_copies": "two rows",

@@ -45,7 +45,7 @@ WITH_SPARK = {
     "duplicates": "dedup near grouping",
     "labels": "label doubts decided imports evaluate calibrate names spreading agreement retrieval_quality comparison",
     "report": "export frames findings star_schema star_carried star_calendar star_history star_quarantine star_files "
-    "thumbnail_rows match_grid",
+    "star_sources thumbnail_rows match_grid",
     "upkeep": "drop status",
 }
 SPARK = {"pyspark", "delta", "py4j"}
