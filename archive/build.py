@@ -1,6 +1,7 @@
 """``make package``: one archive with all that an executor needs, and the wheel for drivers.
 
 ``--for driver`` makes the larger one, for a driver that runs on the cluster itself: the packages of the group `driver`.
+``--with verify`` adds OpenCV to either, which only `dedup --augment` and `search --verify` need.
 A worker then needs Java and nothing else: the archive holds the interpreter, the packages of the group `executor` as
 uv.lock has them, imgsearch itself, and its machine code for this kind of CPU. The same checkout on the same machine
 gives the same bytes. A worker's machine needs the same architecture and a glibc at least as new as this one's.
@@ -35,11 +36,12 @@ LEVEL = 12  # libdeflate's best
 WHEN = 315_532_800  # 1980-01-01, the time of every file in the archive
 
 
-def build(env: Path, uv: str, group: str) -> Manifest:
-    """Make the environment in the folder ``env``. ``group``: whose packages, ``executor`` or ``driver``."""
+def build(env: Path, uv: str, group: str, more: Sequence[str] = ()) -> Manifest:
+    """Make the environment in the folder ``env``. ``group``: whose packages, ``executor`` or ``driver``; ``more``: of
+    which groups besides."""
     code, files = code_id(), package_files()
     site = interpreter.copy_interpreter(env, prune.STDLIB + (prune.ONLY_DRIVERS if group == "executor" else ""))
-    install(site, uv, group)
+    install(site, uv, group, *more)
     prune.prune_packages(site, prune.PACKAGES if group == "executor" else "")
     for name, content in files:
         path = site / name
@@ -58,11 +60,11 @@ def build(env: Path, uv: str, group: str) -> Manifest:
     return manifest
 
 
-def install(site: Path, uv: str, group: str) -> None:
-    """The locked packages of a group of pyproject.toml, in the folder ``site``."""
+def install(site: Path, uv: str, *chosen: str) -> None:
+    """The locked packages of some groups of pyproject.toml, in the folder ``site``."""
     with tempfile.TemporaryDirectory() as folder:
         locked = Path(folder, "locked.txt")
-        groups = ["--frozen", "--no-emit-project", "--only-group", group]
+        groups = ["--frozen", "--no-emit-project", *(word for name in chosen for word in ("--only-group", name))]
         spark = ["--no-emit-package", "pyspark", "--no-emit-package", "py4j"]  # the cluster's own
         run(uv, "export", "--quiet", "--project", str(ROOT), *groups, *spark, "--output-file", str(locked))
         run(
@@ -108,6 +110,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="make package", description=__doc__.splitlines()[0])
     parser.add_argument("--uv", default="uv")
     parser.add_argument("--for", dest="group", choices=("executor", "driver"), default="executor")
+    parser.add_argument("--with", dest="more", action="append", choices=("verify",), default=[])
     parser.add_argument("--output", type=Path, default=ROOT / "dist")
     given = parser.parse_args(argv)
     given.output.mkdir(parents=True, exist_ok=True)
@@ -117,7 +120,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         shutil.rmtree(PLACE, ignore_errors=True)
         install(Path(tools), uv, "package")
         sys.path.insert(0, tools)
-        manifest = build(PLACE, uv, given.group)
+        manifest = build(PLACE, uv, given.group, given.more)
         pack(PLACE, out)
         unpacked = sum(path.lstat().st_size for path in PLACE.rglob("*") if path.is_file())
         shutil.rmtree(PLACE)

@@ -94,6 +94,11 @@ WORKERS = (
         "the Python that was sent to the workers is for another platform ({whole}); pack it on a machine like theirs",
     ),
     _mistake(
+        r"(?:[Pp]ython worker|Traceback)[\s\S]*No module named '?cv2'?",
+        "the workers' Python lacks OpenCV, which --augment of dedup and --verify of search need; install "
+        'opencv-python-headless there, or `make package ARGS="--with verify"` and run with --ship',
+    ),
+    _mistake(
         r"(?:[Pp]ython worker|Traceback)[\s\S]*No module named '?(?P<module>[\w.]+)'?",
         "the workers' Python lacks the package '{module}'; `--ship` sends ours along, or install it there",
     ),

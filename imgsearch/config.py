@@ -10,8 +10,15 @@ from imgsearch.errors import UserError
 from imgsearch.options import at_least, option, within
 
 AUGMENTATIONS = ("flip", "rotate")
+EDITS = ("flip", "rotate", "crop")
 MAX_FILE = 2_000_000_000  # what a value of a table can hold
 WAREHOUSE_HELP = "where the tables are: a folder or URI, or catalog.schema"
+
+
+def _check_ways(augment: str | None, ways: tuple[str, ...], hint: str) -> None:
+    """Refuse an ``--augment`` with another way than ``ways``. ``None`` passes."""
+    if augment is not None and not {way.strip() for way in augment.split(",")} <= set(ways):
+        raise UserError.option("augment", augment, hint)
 
 
 @dataclass(frozen=True)
@@ -204,6 +211,12 @@ class SearchConfig:
         "pictures of a thing. Helps where things have ten pictures or more, hurts where a thing has one or two others",
         False,
     )
+    verify: bool = option(
+        "check the ten best matches of each query against its picture (local features), and put those ahead that show "
+        "its very thing; score stays the cosine. Helps for labels, packages, boards, buildings; adds time and nothing "
+        "else where things have no texture or are seen from other sides",
+        False,
+    )
     augment: str | None = option("embed queries in several ways and take the mean: flip, rotate", None, "flip,rotate")
     output: str | None = option("write the matches to this file too (.csv or .parquet)", None, "PATH")
     csv_guard: bool = option("in a .csv, put ' before text that a spreadsheet would run as a formula", True)
@@ -233,13 +246,11 @@ class SearchConfig:
             )
         if self.spread and self.group_by is not None:
             raise UserError(f"--spread and --group-by {self.group_by}: give one; --spread ranks images, not groups")
+        if self.verify and self.group_by is not None:
+            raise UserError(f"--verify and --group-by {self.group_by}: give one; --verify ranks images, not groups")
         within("group_best", self.group_best, 1, 100)
         within("expand", self.expand, 0, 100)
-        for name in (self.augment or "").split(",") if self.augment is not None else ():
-            if name.strip() not in AUGMENTATIONS:
-                raise UserError.option(
-                    "augment", self.augment, f"give {' or '.join(AUGMENTATIONS)}, or both: flip,rotate"
-                )
+        _check_ways(self.augment, AUGMENTATIONS, "give flip or rotate, or both: flip,rotate")
         if self.output is not None and not self.output.endswith((".csv", ".parquet")):
             raise UserError.option("output", self.output, "must end in .csv or .parquet")
 
@@ -274,6 +285,13 @@ class DedupConfig:
     about: ClassVar[str] = "find copies and near-copies: groups to 'duplicates', or what another set shares to 'leaks'"
     warehouse: str = option(WAREHOUSE_HELP, metavar="W")
     threshold: float = option("cosine from which two images are near-duplicates", 0.95)
+    augment: str | None = option(
+        "find edited copies: mirrored, turned, cropped, bordered, in other colours, compressed. Each image is embedded "
+        "in 1 (flip), 3 (rotate) and 5 (crop) views more, and pairs are checked pixel by pixel. Helps where pictures "
+        "were edited; hurts where near-copies of other pixels are wanted (a second shot), which it leaves out",
+        None,
+        "flip,rotate,crop",
+    )
     against: str | None = option("another warehouse: find what is in both, to 'leaks'", None, "OTHER_WAREHOUSE")
     output: str | None = option("write the result to this file too (.csv or .parquet)", None, "PATH")
     csv_guard: bool = option("in a .csv, put ' before text that a spreadsheet would run as a formula", True)
@@ -282,6 +300,9 @@ class DedupConfig:
     def __post_init__(self) -> None:
         if not 0.5 <= self.threshold <= 1:
             raise UserError.option("threshold", self.threshold, "must be between 0.5 and 1, such as 0.95")
+        _check_ways(self.augment, EDITS, "give one or more of flip,rotate,crop")
+        if self.augment is not None and self.against is not None:
+            raise UserError(f"--augment {self.augment} and --against {self.against}: give one of them")
         if self.output is not None and not self.output.endswith((".csv", ".parquet")):
             raise UserError.option("output", self.output, "must end in .csv or .parquet")
 

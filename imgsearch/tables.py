@@ -384,7 +384,8 @@ MATCHES = TableSpec(
     image_id STRING NOT NULL,
     path STRING,
     score FLOAT NOT NULL COMMENT 'cosine, higher is better',
-    is_match BOOLEAN COMMENT 'score reaches the calibrated threshold; null before `calibrate`'
+    is_match BOOLEAN COMMENT 'score reaches the calibrated threshold; null before `calibrate`',
+    inliers INT COMMENT 'search --verify: places of both pictures that agree, 15 or more: verified; null: not checked'
     """,
     key=("search_id", "query_id", "rank"),
     job="search",
@@ -437,9 +438,12 @@ DUPLICATES = TableSpec(
     image_id STRING NOT NULL,
     representative_id STRING NOT NULL COMMENT 'image_id that stands for the group; it names the group',
     representative_path STRING,
-    kind STRING NOT NULL COMMENT 'representative, copy (same bytes as the representative), near',
-    score FLOAT NOT NULL COMMENT 'cosine to the representative: at least the threshold, for every member',
-    group_size BIGINT NOT NULL COMMENT 'files in the group'
+    kind STRING NOT NULL COMMENT 'representative, copy (same bytes), near, edited (dedup --augment: same pixels)',
+    score FLOAT NOT NULL COMMENT 'cosine to the representative: at least the threshold, but for edited ones',
+    group_size BIGINT NOT NULL COMMENT 'files in the group',
+    view STRING COMMENT 'dedup --augment: how one of the two was seen when they met, such as mirror or centre',
+    inliers INT COMMENT 'dedup --augment: places of both that one similarity explains; 0: the whole pictures agree',
+    agreement FLOAT COMMENT 'dedup --augment: correlation of both, laid over one another, median of blocks; -1..1'
     """,
     key=("path",),
     job="dedup",

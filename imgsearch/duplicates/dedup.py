@@ -1,9 +1,10 @@
 """Dedup: copies and near-copies within a warehouse (``duplicates``), or shared by two (``leaks``).
 
-Copies are found by hash. Then crowds are collapsed within each cluster (one pass, ``leaders``), and the leaders that
-are left meet the others of their cluster and of every cluster near enough (``near``). Groups have no chains: every
-member reaches the threshold with its representative (``grouping``). All of it are frames: the driver holds the
-centroids, and at most ``grouping.DRIVER_PAIRS`` pairs.
+Copies are found by hash; with ``--augment`` edited ones by views and a geometric check (``edited``). Without, crowds
+are collapsed in each cluster (one pass, ``leaders``), and the leaders that are left meet the others of their cluster
+and of every cluster near enough (``near``). Groups have no chains: every member reaches the threshold with its
+representative (``grouping``). All of it are frames: the driver holds the centroids, and at most
+``grouping.DRIVER_PAIRS`` pairs.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pyspark.sql import functions as F
 from imgsearch.clusters.codebook import Codebook
 from imgsearch.clusters.layout import codebook
 from imgsearch.config import DedupConfig
+from imgsearch.duplicates.edited import edited_groups
 from imgsearch.duplicates.grouping import GROUPED_SCHEMA, groups
 from imgsearch.duplicates.leaders import Leaders
 from imgsearch.duplicates.near import Stage, homes, near_across, near_pairs
@@ -59,13 +61,18 @@ def run(spark: SparkSession, config: DedupConfig) -> RunSummary:
         rows = duplicates(images, spark.createDataFrame([], GROUPED_SCHEMA))
         notes = (f"there are no vectors yet, so these are copies only; `{LAUNCHER} compress` first for near-copies",)
     else:
-        _, projection = current_projection(warehouse, config.encoder)
-        write_rows = _duplicates if config.against is None else leaks
-        rows = write_rows(warehouse, projection, images, config)
+        record, projection = current_projection(warehouse, config.encoder)
+        if config.augment is not None:
+            rows = duplicates(images, edited_groups(warehouse, record, projection, images, config))
+        else:
+            write_rows = _duplicates if config.against is None else leaks
+            rows = write_rows(warehouse, projection, images, config)
     warehouse.replace(spec, rows)
     written = warehouse.read(spec)
     counts = {row["kind"]: row["n"] for row in written.groupBy("kind").agg(F.count("*").alias("n")).collect()}
     details |= {"copies": counts.get("copy", 0), "near": counts.get("near", 0)}
+    if config.augment is not None:
+        details |= {"edited": counts.get("edited", 0)}
     if config.against is None:
         details |= {"groups": written.select("representative_id").distinct().count()}
     if config.output is not None:
@@ -149,7 +156,8 @@ def leader_batches(threshold: float) -> Callable[[Batches], Batches]:
 
 
 def duplicates(images: DataFrame, grouped: DataFrame) -> DataFrame:
-    """The columns of ``duplicates``: every file of every group of two or more. ``grouped``: ``GROUPED_SCHEMA``."""
+    """The columns of ``duplicates``: every file of every group of two or more. ``grouped``: ``GROUPED_SCHEMA``, and of
+    ``edited.edited_groups`` more columns."""
     files = images.withColumn("image_key", image_key("image_id"))
     heads = files.groupBy(F.col("image_key").alias("representative_key")).agg(
         sole_id().alias("representative_id"), F.min("path").alias("representative_path")
@@ -159,7 +167,8 @@ def duplicates(images: DataFrame, grouped: DataFrame) -> DataFrame:
     sizes = rows.groupBy("representative_key").agg(F.count("*").alias("group_size")).where(F.col("group_size") > 1)
     rows = rows.join(sizes, on="representative_key", how="inner").join(heads, on="representative_key", how="inner")
     is_head = F.col("image_id") == F.col("representative_id")
-    kind = F.when(~is_head, "near").when(F.col("path") == F.col("representative_path"), "representative")
+    near = F.when(F.col("is_copy"), "edited").otherwise("near") if "is_copy" in grouped.columns else F.lit("near")
+    kind = F.when(~is_head, near).when(F.col("path") == F.col("representative_path"), "representative")
     return rows.withColumn("kind", kind.otherwise("copy")).withColumn("score", F.coalesce("score", F.lit(1.0)))
 
 

@@ -84,7 +84,7 @@ def near_pairs(
     """``PAIR_SCHEMA``: every pair among ``residents`` (``HOME_SCHEMA``) that scores ``threshold`` or more, once."""
     routing = _routing(residents, codebook, threshold, block, upward=True)
     routed = residents.mapInArrow(route_batches(routing, is_resident=True), ROUTE_SCHEMA)
-    return _scored(stage(_meet(routing, routed), "candidates"), residents, residents, threshold)
+    return scored(stage(_meet(routing, routed), "candidates"), residents, residents, threshold)
 
 
 def near_across(
@@ -98,10 +98,10 @@ def near_across(
     visiting = visitors.mapInArrow(route_batches(routing, is_resident=False), ROUTE_SCHEMA)
     staying = residents.mapInArrow(stay_batches(routing), ROUTE_SCHEMA)
     candidates = stage(_meet(routing, staying.unionByName(visiting)), "candidates")
-    return _scored(candidates, visitors, residents, threshold)
+    return scored(candidates, visitors, residents, threshold)
 
 
-def _scored(candidates: DataFrame, left: DataFrame, right: DataFrame, threshold: float) -> DataFrame:
+def scored(candidates: DataFrame, left: DataFrame, right: DataFrame, threshold: float) -> DataFrame:
     """Candidates with the exact score of their vectors, those that reach the threshold."""
     one = left.select(F.col("image_key").alias("left_key"), F.col("vector").alias("one"))
     other = right.select(F.col("image_key").alias("right_key"), F.col("vector").alias("other"))

@@ -89,7 +89,7 @@ FACT_DUPLICATE = star_table(
     n_bytes BIGINT COMMENT 'size of the file',
     representative_id STRING COMMENT 'image_id that stands for the group; it names the group',
     representative_path STRING COMMENT 'a path of the representative',
-    kind STRING COMMENT 'representative, copy (same bytes as the representative), near',
+    kind STRING COMMENT 'representative, copy (same bytes), near, edited (the same pixels, edited)',
     score FLOAT COMMENT 'cosine to the representative',
     group_size BIGINT COMMENT 'files in the group'
     """,

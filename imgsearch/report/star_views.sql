@@ -56,7 +56,7 @@ SELECT
     COUNT(*) AS n_files,
     COUNT(DISTINCT u.representative_id) AS n_groups,
     SUM(CASE WHEN u.kind = 'copy' THEN 1 ELSE 0 END) AS n_copies,
-    SUM(CASE WHEN u.kind = 'near' THEN 1 ELSE 0 END) AS n_near_copies,
+    SUM(CASE WHEN u.kind IN ('near', 'edited') THEN 1 ELSE 0 END) AS n_near_copies,
     SUM(CASE WHEN u.kind = 'representative' THEN 0 ELSE u.n_bytes END) AS spare_bytes
 FROM fact_duplicate u
 GROUP BY u.source;

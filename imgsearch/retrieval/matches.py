@@ -15,8 +15,9 @@ from imgsearch.retrieval.queries import QueryBatch
 def named_matches(ranked: DataFrame, queries: QueryBatch, images: DataFrame, threshold: float | None) -> DataFrame:
     """``join.search``'s rows with names in place of numbers: the columns of ``matches``."""
     match = F.lit(None).cast("boolean") if threshold is None else F.col("score") >= F.lit(threshold).cast("float")
+    inliers = F.col("inliers") if "inliers" in ranked.columns else F.lit(None).cast("int")
     return _named(ranked, queries, images).select(
-        "query_id", "query_path", "rank", "image_id", "path", "score", match.alias("is_match")
+        "query_id", "query_path", "rank", "image_id", "path", "score", match.alias("is_match"), inliers.alias("inliers")
     )
 
 

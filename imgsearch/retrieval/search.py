@@ -13,6 +13,7 @@ from pyspark.sql import functions as F
 from imgsearch.clusters.codebook import Codebook
 from imgsearch.clusters.layout import codebook
 from imgsearch.config import SearchConfig
+from imgsearch.encoders.extras import require
 from imgsearch.errors import LAUNCHER, UserError
 from imgsearch.lake.batches import streamed
 from imgsearch.lake.csv_files import write_batches
@@ -34,6 +35,7 @@ from imgsearch.retrieval.queries import QueryBatch, read_queries
 from imgsearch.retrieval.recall import Check, Search
 from imgsearch.retrieval.searches import Answered, new_search_id, record_search, write_answers
 from imgsearch.retrieval.spreading import best_of, lists_for_search, spread_ahead
+from imgsearch.retrieval.verifying import FIRST, VERIFIED, verified
 from imgsearch.tables import CALIBRATIONS, EMBEDDINGS, GROUP_MATCHES, IMAGES, MATCHES, METRICS, VECTORS
 from imgsearch.vectors import Ids
 
@@ -76,6 +78,7 @@ def run(spark: SparkSession, config: SearchConfig) -> RunSummary:
     nearest = search.find().persist()
     recall = _say_recall(warehouse, projection, search, check, nearest, config, report)
     matches = _ranked(search, nearest, first, scope, config)
+    matches = _verified(warehouse, queries, matches, scope, report) if config.verify else matches
     named = named_matches(matches, queries, scope.images, _threshold(warehouse, projection)).persist()
     result = named
     if scope.group_by is not None:
@@ -103,6 +106,8 @@ def run(spark: SparkSession, config: SearchConfig) -> RunSummary:
 
 def _scope(warehouse: TableStore, projection: Projection, config: SearchConfig) -> Scope:
     """Everything that the settings say of the gallery, checked before queries are read. Raises ``UserError``."""
+    if config.verify:
+        require("verify", "search --verify")
     images = warehouse.read(IMAGES)
     group_by = known_column(images, "group_by", config.group_by) if config.group_by is not None else None
     images = images if config.where is None else images_where(images, config.where)
@@ -151,6 +156,19 @@ def _ranked(search: Search, matches: DataFrame, first: Ids, scope: Scope, config
     if config.where is None and config.min_score is None:  # all of it is in the gallery, so no more is needed
         first = first[:, : search.top_k]
     return put_ahead(matches, first, search.queries, scope.gallery, search.top_k, search.min_score).persist()
+
+
+def _verified(
+    warehouse: TableStore, queries: QueryBatch, matches: DataFrame, scope: Scope, report: SearchReport
+) -> DataFrame:
+    """``matches`` with ``inliers``, verified ones first."""
+    checked = warehouse.stage(verified(warehouse, queries, matches, scope.images), "verified")
+    n_checked = checked.where(F.col("inliers").isNotNull()).count()
+    report.details["checked_pairs"] = n_checked
+    report.details["verified"] = checked.where(F.col("inliers") >= VERIFIED).count()
+    if n_open := checked.where((F.col("rank") <= FIRST) & F.col("inliers").isNull()).count():
+        report.notes.append(f"{n_open:,} of the first matches were not checked: a picture is not at its place any more")
+    return checked
 
 
 def _say_recall(

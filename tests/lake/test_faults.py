@@ -141,12 +141,17 @@ def test_errors_of_python_workers(spark: SparkSession) -> None:
 
         yield from batches
 
+    def without_opencv(batches: Batches) -> Batches:
+        raise ModuleNotFoundError("No module named 'cv2'", name="cv2")
+        yield from batches
+
     def faulty(batches: Batches) -> Batches:
         raise KeyError("image_id")
         yield from batches
 
     assert run_in_worker(spark, full).line.startswith("no space left on device (/scratch/x)")
     assert "the workers' Python lacks the package 'no_such_module'" in run_in_worker(spark, lacking).line
+    assert 'make package ARGS="--with verify"' in run_in_worker(spark, without_opencv).line
     assert run_in_worker(spark, faulty) == Diagnosis("KeyError: 'image_id'", False)
 
 
