@@ -43,7 +43,7 @@ def _clusters_of(warehouse: TableStore, projection_id: str, decisions: list[Deci
 
 def _last_word(rows: DataFrame, undone: set[str]) -> DataFrame:
     """``image_id`` and ``label`` (null: it was dropped or split off without a name), a row an image."""
-    changes = rows.where("kind <> 'cluster' AND action <> 'undo'")
+    changes = rows.where("kind IN ('part', 'image') AND action <> 'undo'")
     if undone:
         gone = rows.sparkSession.createDataFrame([(i,) for i in sorted(undone)], "label_id string")
         changes = changes.join(F.broadcast(gone), on="label_id", how="left_anti")

@@ -13,13 +13,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
-Kind = Literal["cluster", "part", "image"]
-Action = Literal["name", "mixed", "junk", "same_as", "split", "drop", "undo"]
+Kind = Literal["cluster", "part", "image", "copies"]
+Action = Literal["name", "mixed", "junk", "same_as", "split", "drop", "not_same", "undo"]
 #: Which actions there are for which kind.
 ACTIONS: Mapping[str, tuple[str, ...]] = {
     "cluster": ("name", "mixed", "junk", "same_as"),
     "part": ("split", "drop"),
     "image": ("name", "drop"),
+    "copies": ("not_same",),
 }
 Status = Literal["open", "named", "mixed", "junk", "same_as"]
 #: A cluster that grew or shrank by more than this share since it was decided about is looked at again.
@@ -57,10 +58,14 @@ class Decision(NamedTuple):
 
 
 class State(NamedTuple):
-    """What stands: the last decision about each cluster and about each image."""
+    """What stands: the last decision about each cluster and about each image.
+
+    ``apart``: pairs of images that somebody said are not the same, however alike they look.
+    """
 
     clusters: dict[int, Decision]
     images: dict[str, Decision]
+    apart: frozenset[frozenset[str]] = frozenset()
 
     def status(self, cluster_id: int) -> Status:
         """What became of a cluster. A cluster that shares the name of an open one waits as ``same_as``."""
@@ -125,13 +130,21 @@ def fold(decisions: Iterable[Decision]) -> State:
 
 def followed(state: State, decisions: Iterable[Decision]) -> State:
     """The state after decisions, in order, that are later than all of ``state`` and no undos: a step of the fold."""
-    clusters, images = dict(state.clusters), dict(state.images)
+    clusters, images, apart = dict(state.clusters), dict(state.images), set(state.apart)
     for decision in decisions:
-        if decision.kind != "cluster":
+        if decision.kind == "copies":
+            apart |= pairs_apart(decision)
+        elif decision.kind != "cluster":
             images.update(dict.fromkeys(decision.image_ids, decision))
         elif decision.cluster_id is not None:
             clusters[decision.cluster_id] = decision
-    return State(clusters, images)
+    return State(clusters, images, frozenset(apart) if len(apart) > len(state.apart) else state.apart)
+
+
+def pairs_apart(decision: Decision) -> set[frozenset[str]]:
+    """The pairs of a decision ``not_same``: its first image with each of the others."""
+    first, *others = decision.image_ids or ("",)
+    return {frozenset((first, other)) for other in others if other != first}
 
 
 def undo_target(decisions: Iterable[Decision], who: str) -> Decision | None:

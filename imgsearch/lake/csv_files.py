@@ -110,6 +110,10 @@ def _row(columns: list[str], values: list[str], where: str) -> dict[str, str]:
     return {name: value.strip() for name, value in zip(columns, padded, strict=False)}
 
 
+#: Text that a spreadsheet would run.
+FORMULA = r"^([=+\-@\t\r])"
+
+
 def write_file(table: pa.Table, output: str) -> None:
     """A table as ``.csv`` or ``.parquet``, whole or not at all."""
     write_batches(table.schema, table.to_batches(), output)
@@ -121,7 +125,7 @@ def guarded(batch: pa.RecordBatch) -> pa.RecordBatch:
     def guard(column: pa.Array) -> pa.Array:
         if not pa.types.is_string(column.type) and not pa.types.is_large_string(column.type):
             return column
-        return pc.replace_substring_regex(column, r"^([=+\-@\t\r])", r"'\1")
+        return pc.replace_substring_regex(column, FORMULA, r"'\1")
 
     return pa.RecordBatch.from_arrays([guard(column) for column in batch.columns], schema=batch.schema)
 

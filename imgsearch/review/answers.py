@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from imgsearch.labels.decisions import Decision, State, Status, digest_of, needs_another_look
@@ -16,6 +17,7 @@ from imgsearch.review.collection import NO_CLUSTER, Collection
 from imgsearch.review.finder import Finder
 from imgsearch.review.ledger import Ledger
 from imgsearch.review.queue import looks_mixed, nearest_clusters, progress, queue_order, samples
+from imgsearch.tables import EMBEDDINGS
 
 CENTRAL, BORDERLINE = 13, 8  # pictures of a cluster that the queue shows: two rows and one
 STRIP = 6
@@ -34,6 +36,16 @@ class Answers:
     def mixed(self) -> NDArray[np.bool_]:
         """(c,) which clusters look mixed."""
         return looks_mixed(self.collection.clusters.silhouette, self.collection.sizes)
+
+    @cached_property
+    def sharpness(self) -> NDArray[np.float32]:
+        """(n,) sharpness of each image; 0 where it was not measured."""
+        where = pc.field("encoder_id") == self.collection.encoder.encoder_id
+        rows = self.warehouse.read_or_empty(EMBEDDINGS, ["image_id", "sharpness"], where)
+        at = pc.fill_null(pc.index_in(rows["image_id"], value_set=self.collection.image_ids), -1).to_numpy()
+        values = np.zeros(len(self.collection.image_ids), np.float32)
+        values[at[at >= 0]] = np.nan_to_num(rows["sharpness"].to_numpy().astype(np.float32))[at >= 0]
+        return values
 
     @cached_property
     def digests(self) -> list[str]:

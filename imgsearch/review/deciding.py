@@ -24,9 +24,11 @@ def decide(answers: Answers, who: str, given: Mapping[str, Any]) -> Decision:
         raise DecisionError(f"there is no action {action!r} for {kind!r}")
     label = name_of(given.get("label"), required=action == "name")
     values: dict[str, Any] = {"label": label if action in ("name", "split") else None}
-    if kind in ("image", "part"):
+    if kind != "cluster":
         values |= _images(answers, given.get("image_ids"))
-    if kind != "image":
+    if kind == "copies" and len(values["image_ids"]) < 2:
+        raise DecisionError("an image is always the same as itself; give another one too")
+    if kind in ("cluster", "part"):
         values |= _cluster(answers, given.get("cluster_id"), whole=kind == "cluster")
     if action == "same_as":
         values["other_cluster_id"] = _other(answers, given.get("other_cluster_id"), values["cluster_id"])

@@ -13,14 +13,14 @@ import pyarrow.compute as pc
 from imgsearch.labels.decisions import standing
 from imgsearch.review.answers import PAGE, STRIP, Answers, Json, decision_card
 from imgsearch.review.collection import NO_CLUSTER, carried_columns
+from imgsearch.review.copies import copies_of
 from imgsearch.review.doubts import contradictions, rivals
 from imgsearch.review.finder import Found
-from imgsearch.tables import DUPLICATES, IMAGES, LABEL_NEXT, QUARANTINE
+from imgsearch.tables import IMAGES, LABEL_NEXT, QUARANTINE
 
 SIMILAR = 50
 VOTERS = 5
 FACET_VALUES = 8
-COPY_GROUPS = 50
 CANDIDATES, DOUBTS = 1_000, 60  # images that are looked at for contradictions; pairs and images that are shown
 
 
@@ -36,7 +36,7 @@ def image(answers: Answers, image_id: str) -> Json | None:
         "metadata": {column: _text(images[column][row].as_py()) for column in columns},
         "paths": answers.warehouse.read(IMAGES, ["path"], where)["path"].to_pylist(),
         "why": _why(answers, row),
-        "copies": _copies(answers, image_id),
+        "copies": copies_of(answers, image_id),
         "similar": matches(answers, answers.finder.like_row(row, SIMILAR)),
     }
 
@@ -56,18 +56,6 @@ def _why(answers: Answers, row: int) -> Json:
         "decision": None if decision is None else decision_card(decision),
         "voters": [answers.image_card(int(peers[i])) | {"score": float(scores[i])} for i in best],
     }
-
-
-def _copies(answers: Answers, image_id: str) -> list[Json]:
-    """The other images of its group in ``duplicates``, if `dedup` has run."""
-    columns = ["path", "image_id", "representative_id", "kind", "score"]
-    own = answers.warehouse.read_or_empty(DUPLICATES, columns, pc.field("image_id") == image_id)
-    if not len(own):
-        return []
-    where = pc.field("representative_id") == own["representative_id"][0].as_py()
-    group = answers.warehouse.read(DUPLICATES, columns, where)
-    rows = group.filter(pc.not_equal(group["image_id"], image_id)).sort_by([("score", "descending")])
-    return [r | {"known": r["image_id"] in answers.collection.row_of} for r in rows.slice(0, PAGE).to_pylist()]
 
 
 def matches(answers: Answers, found: Found) -> Json:
@@ -92,30 +80,6 @@ def _facets(answers: Answers, rows: list[int]) -> list[Json]:
             values = [{"value": value, "n": n} for value, n in counts.most_common(FACET_VALUES)]
             facets.append({"column": column, "values": values, "more": max(0, len(counts) - FACET_VALUES)})
     return facets
-
-
-def copies(answers: Answers, offset: int, limit: int = COPY_GROUPS) -> Json:
-    """Groups of `dedup`, the largest first, each with its files, the best first: most pixels, then most bytes."""
-    columns = ["path", "image_id", "representative_id", "kind", "score", "group_size"]
-    rows = answers.warehouse.read_or_empty(DUPLICATES, columns)
-    heads = rows.filter(pc.equal(rows["kind"], "representative"))
-    heads = heads.sort_by([("group_size", "descending"), ("representative_id", "ascending")])
-    page = heads["representative_id"].slice(offset, limit).to_pylist()
-    shown = rows.filter(pc.is_in(rows["representative_id"], pa.array(page, pa.string()))).to_pylist()
-    groups: dict[str, list[Json]] = {representative_id: [] for representative_id in page}
-    for row in shown:
-        if (at := answers.collection.row_of.get(row["image_id"])) is not None:
-            groups[row["representative_id"]].append(_copy(answers, at, row))
-    for members in groups.values():
-        members.sort(key=lambda m: (-m["pixels"], -m["n_bytes"], m["path"]))
-    return {"n": len(heads), "exists": len(rows) > 0, "groups": [{"files": members} for members in groups.values()]}
-
-
-def _copy(answers: Answers, at: int, row: Json) -> Json:
-    images = answers.collection.images
-    width, height, n_bytes = (images[c][at].as_py() or 0 for c in ("width", "height", "n_bytes"))
-    about = {"path": row["path"], "kind": row["kind"], "score": row["score"], "width": width, "height": height}
-    return answers.image_card(at) | about | {"pixels": width * height, "n_bytes": n_bytes}
 
 
 def refused(answers: Answers, reason: str | None, offset: int, limit: int = PAGE) -> Json:

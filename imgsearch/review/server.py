@@ -9,7 +9,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from imgsearch.errors import ImageError, UserError
-from imgsearch.review import atlas, details
+from imgsearch.review import atlas, copies, details
 from imgsearch.review.answers import Answers
 from imgsearch.review.atlas import Atlas
 from imgsearch.review.deciding import DecisionError, decide, reviewer_name
@@ -48,7 +48,7 @@ class Server:
             "/api/cluster/{id:int}": self.cluster, "/api/cluster/{id:int}/members": self.members,
             "/api/image/{id}": self.image, "/api/refused": self.refused, "/api/history": self.history,
             "/api/doubts": self.doubts, "/api/copies": self.copies,
-            "/labels.csv": self.names_csv,
+            "/labels.csv": self.names_csv, "/copies.csv": self.copies_csv,
             "/api/map": self.map, "/api/map/colours": self.map_colours, "/picture/{size}/{id}": self.picture,
         }  # fmt: skip
         posts: dict[str, Callable[..., Any]] = {
@@ -103,14 +103,16 @@ class Server:
 
     def names_csv(self, request: Request) -> Response:
         """The names that stand, for whoever wants a file."""
-        from starlette.responses import Response
-
-        headers = {"content-disposition": 'attachment; filename="labels.csv"', "cache-control": "no-store"}
-        return Response(details.names_csv(self.answers), media_type="text/csv", headers=headers)
+        return _file(details.names_csv(self.answers), "labels.csv")
 
     def copies(self, request: Request) -> Response:
         """Groups of copies and near-copies."""
-        return _json(details.copies(self.answers, _offset(request)))
+        self.answers.ledger.refresh()
+        return _json(copies.copies(self.answers, _offset(request)))
+
+    def copies_csv(self, request: Request) -> Response:
+        """Which file of each group of copies is the best."""
+        return _file(copies.copies_csv(self.answers), "copies.csv")
 
     def doubts(self, request: Request) -> Response:
         """Names that contradict each other."""
@@ -209,6 +211,13 @@ def _json(value: object, status: int = 200) -> Response:
         json.dumps(value, ensure_ascii=False, allow_nan=False), status, {"cache-control": "no-store"},
         media_type="application/json",
     )  # fmt: skip
+
+
+def _file(text: str, name: str) -> Response:
+    from starlette.responses import Response
+
+    headers = {"content-disposition": f'attachment; filename="{name}"', "cache-control": "no-store"}
+    return Response(text, media_type="text/csv", headers=headers)
 
 
 def _json_or_missing(value: object, text: str) -> Response:

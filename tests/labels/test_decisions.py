@@ -15,6 +15,7 @@ from imgsearch.labels.decisions import (
     anchored,
     digest_of,
     fold,
+    followed,
     needs_another_look,
     redo_target,
     standing,
@@ -205,3 +206,17 @@ def test_when_a_cluster_is_looked_at_again() -> None:
     assert needs_another_look(decision, 23, "other", "p")
     assert needs_another_look(decision, 17, "other", "p")
     assert needs_another_look(decision, 20, "other", "q")
+
+
+def test_what_is_not_the_same_is_kept_apart_from_names() -> None:
+    log = [
+        Decision("1", datetime(2026, 1, 1, tzinfo=UTC), "ann", "copies", "not_same", image_ids=("a", "b", "c", "a")),
+        Decision("2", datetime(2026, 1, 2, tzinfo=UTC), "bob", "image", "name", label="pump", image_ids=("a",)),
+    ]
+    state = fold(log)
+    assert state.apart == {frozenset("ab"), frozenset("ac")}
+    assert set(state.images) == {"a"}
+    assert state.images["a"].label == "pump"
+    undo = Decision("3", datetime(2026, 1, 3, tzinfo=UTC), "ann", "copies", "undo", undoes="1")
+    assert fold([*log, undo]).apart == frozenset()
+    assert followed(state, []).apart == state.apart

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.review import Drawn
+from support.review import Drawn, write
 
 from imgsearch.config import ReviewConfig
 from imgsearch.lake.delta_folder import DeltaFolder
 from imgsearch.review.review import build, listen
-from imgsearch.tables import LABELS
+from imgsearch.tables import DUPLICATES, LABELS
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs a Chromium: apt-get install chromium")
@@ -243,3 +243,28 @@ def test_the_server_is_gone(context: Any, address: str, drawn: Drawn) -> None:
     at(page, 6)
     assert labels(drawn) == [("name", 9, "pump")]
     assert Path(drawn.location, "labels").is_dir()
+
+
+def test_not_the_same(context: Any, address: str, drawn: Drawn) -> None:
+    """A picture leaves its group of copies by a click, and comes back by undo."""
+    kinds = ["representative", "near", "near"]
+    rows = [
+        {"path": str(path), "image_id": i, "representative_id": drawn.ids[0], "kind": kind, "score": 0.97,
+         "group_size": 3}
+        for path, i, kind in zip(drawn.paths, drawn.ids, kinds, strict=False)
+    ]
+    write(Path(drawn.location), DUPLICATES, rows)
+    page, errors = opened(context, address)
+    page.goto(f"{address}#/copies")
+    page.wait_for_selector(".copies .thumb >> nth=2")
+    second = page.locator(".copies .thumb a").nth(1).get_attribute("href")
+    page.locator(".copies button").nth(1).click()
+    page.wait_for_function("() => document.querySelectorAll('.copies .thumb').length === 2")
+    assert page.locator(f'.copies a[href="{second}"]').count() == 0
+    page.keyboard.press("Control+z")
+    page.goto(f"{address}#/copies")
+    page.wait_for_selector(".copies .thumb >> nth=2")
+    page.goto(f"{address}#/history")
+    page.wait_for_selector("text=said not to be the same as 2 other images")
+    assert [action for action, _, _ in labels(drawn)] == ["not_same", "undo"]
+    assert not errors

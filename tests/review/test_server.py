@@ -19,7 +19,7 @@ from imgsearch.config import ReviewConfig
 from imgsearch.errors import UserError
 from imgsearch.lake.delta_folder import DeltaFolder
 from imgsearch.review.review import build, listen
-from imgsearch.tables import CLUSTERS, DUPLICATES, LABEL_NEXT, LABELS, MAP_POINTS, MEMBERS
+from imgsearch.tables import CLUSTERS, DUPLICATES, EMBEDDINGS, ENCODERS, LABEL_NEXT, LABELS, MAP_POINTS, MEMBERS
 
 HOSTILE = '<img src=x onerror="alert(1)">"\'&\u202e'
 
@@ -383,6 +383,50 @@ def test_copies_are_shown_with_the_best_first(client: Any, drawn: Drawn) -> None
     assert (answer["n"], [f["id"] for f in answer["groups"][0]["files"]]) == (1, [a, b, c])
     image = open_page(drawn.location).get(f"/api/image/{b}").json()
     assert [copy["image_id"] for copy in image["copies"]] == [a, c]
+    encoder_id = DeltaFolder.open(drawn.location).read(ENCODERS)["encoder_id"][0].as_py()
+    sharp = [
+        {"image_id": i, "encoder_id": encoder_id, "embedding": b"", "sharpness": s} for i, s in ((b, 0.1), (c, 0.9))
+    ]
+    write(Path(drawn.location), EMBEDDINGS, sharp)
+    answer = open_page(drawn.location).get("/api/copies").json()
+    assert [f["id"] for f in answer["groups"][0]["files"]] == [c, b, a]  # of one size: the sharpest
+
+
+def test_what_is_not_the_same_leaves_its_group_and_undo_brings_it_back(drawn: Drawn) -> None:
+    a, b, c, d = drawn.ids[:4]
+    kinds = [(0, a, a, "representative", 1.0), (1, b, a, "near", 0.97), (2, c, a, "near", 0.96),
+             (3, d, d, "representative", 1.0)]  # fmt: skip
+    rows = [
+        {"path": f"={k}" if k == 2 else str(drawn.paths[k]), "image_id": i, "representative_id": r, "kind": kind,
+         "score": s, "group_size": 3} for k, i, r, kind, s in kinds
+    ]  # fmt: skip
+    write(Path(drawn.location), DUPLICATES, [*rows, rows[3] | {"path": "/copy.png", "kind": "copy"}])
+    client = open_page(drawn.location)
+
+    def groups() -> list[list[str]]:
+        return [[f["id"] for f in g["files"]] for g in client.get("/api/copies").json()["groups"]]
+
+    assert [sorted(ids) for ids in groups()] == [sorted([a, b, c]), [d, d]]
+    table = list(csv.DictReader(io.StringIO(client.get("/copies.csv").text)))
+    assert [row["keep"] for row in table] == ["yes", "no", "no", "yes", "no"]
+    assert "'=2" in {row["path"] for row in table}
+    said = decide(client, kind="copies", action="not_same", image_ids=[b, a, c])
+    assert said.status_code == 200
+    assert [sorted(ids) for ids in groups()] == [sorted([a, c]), [d, d]]
+    assert client.get(f"/api/image/{b}").json()["copies"] == []
+    assert [copy["image_id"] for copy in client.get(f"/api/image/{a}").json()["copies"]] == [c]
+    assert client.get(f"/api/image/{b}").json()["label"] is None  # nothing was said of what it is
+    decide(client, kind="copies", action="not_same", image_ids=[a, c])
+    assert groups() == [[d, d]]
+    assert {row["path"] for row in csv.DictReader(io.StringIO(client.get("/copies.csv").text))} == {
+        str(drawn.paths[3]), "/copy.png",
+    }  # fmt: skip
+    client.post("/api/undo", json={})
+    assert [sorted(ids) for ids in groups()] == [sorted([a, c]), [d, d]]
+    again = open_page(drawn.location)
+    assert len(again.get("/api/copies").json()["groups"][0]["files"]) == 2
+    for bad in ([a], [a, a], [a, "f" * 64], []):
+        assert decide(client, kind="copies", action="not_same", image_ids=bad).status_code == 400
 
 
 def test_what_to_name_next_is_listed_until_it_has_a_name(client: Any, drawn: Drawn) -> None:

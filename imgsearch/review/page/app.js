@@ -107,7 +107,7 @@ function App() {
     map: () => html`<${MapPage} ...${shared} />`,
     search: () => html`<${SearchPage} />`,
     doubts: () => html`<${Doubts} ...${shared} />`,
-    copies: () => html`<${Copies} />`,
+    copies: () => html`<${Copies} ...${shared} />`,
     refused: () => html`<${Refused} />`,
     history: () => html`<${History} ...${shared} />`,
     keys: () => html`<${Keys} />`,

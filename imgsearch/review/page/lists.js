@@ -44,13 +44,19 @@ export function Refused() {
     <${More} shown=${state.rows.length} n=${state.page.n} onMore=${more} />`;
 }
 
-export function Copies() {
-  const [state, more] = usePages("/api/copies", {}, "groups", []);
+export function Copies({ act, edition }) {
+  const [state, more] = usePages("/api/copies", {}, "groups", [edition]);
+  const notSame = (file, files) => {
+    const others = [...new Set(files.map((f) => f.id))].filter((id) => id !== file.id);
+    return act({ kind: "copies", action: "not_same", image_ids: [file.id, ...others] });
+  };
   if (state.error) return html`<${Message} error=${state.error} />`;
   if (!state.page) return html`<p class="loading">Loading …</p>`;
   if (!state.page.n) return html`<${Message}>${state.page.exists ? "There are no copies." : "Copies were not looked for yet: run ./spark-submit.sh dedup, and start the page again."}<//>`;
-  return html`<h1>${plural(state.page.n, "group")} of copies</h1><p class="hint">The best of a group stands first: most pixels, then most bytes.</p>
-    ${state.rows.map(({ files }, i) => html`<div class="grid all copies" key=${i}>${files.map((f, k) => html`<${Thumb} key=${f.path} image=${f}>${" "}<b>${k === 0 ? "best" : f.kind === "near" ? "near" : "copy"}</b> ${f.width}×${f.height}<//>`)}</div>`)}
+  return html`<div class="head"><h1>${plural(state.page.n, "group")} of copies</h1><a class="steps" href="/copies.csv" download>Export copies.csv</a></div>
+    <p class="hint">The best of a group stands first: most pixels, then sharpest. <b>not the same</b> takes a picture out of its group; undo brings it back. The file says which one of each group to keep.</p>
+    ${state.rows.map(({ files }) => html`<div class="grid all copies" key=${files.length && files[0].path}>${files.map((f, k) => html`<div key=${f.path}><${Thumb} image=${f}>${" "}<b>${k === 0 ? "best" : f.kind === "near" ? "near" : "copy"}</b> ${f.width}×${f.height}<//>
+      ${files.some((other) => other.id !== f.id) && html`<button class="part" onClick=${() => notSame(f, files)}>not the same</button>`}</div>`)}</div>`)}
     <${More} shown=${state.rows.length} n=${state.page.n} onMore=${more} />`;
 }
 

@@ -99,7 +99,7 @@ export function sentence(d) {
   const when = new Date(d.at).toLocaleString();
   const what = {
     name: `named “${d.label}”`, mixed: "called mixed", junk: "called junk", same_as: `called the same as #${d.other}`,
-    split: d.label ? `split off as “${d.label}”` : "split off without a name", drop: "dropped out of its cluster",
+    split: d.label ? `split off as “${d.label}”` : "split off without a name", drop: "dropped out of its cluster", not_same: `said not to be the same as ${plural(d.n_images - 1, "other image")}`,
   }[d.action] || d.action;
   return `${what} by ${d.by}, ${when}`;
 }
