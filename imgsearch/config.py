@@ -395,6 +395,11 @@ class ReviewConfig:
     warehouse: str = option("where the tables are: a folder or URI", metavar="W")
     port: int = option("the port to listen on; 0: any that is free", 8765, "N")
     host: str = option("the address to listen on; other than this machine's own it demands a token", "127.0.0.1")
+    output: str | None = option(
+        "write the queue as a page into this folder instead: it opens from disk, and gives names as labels.csv",
+        None,
+        "DIR",
+    )
     reviewer: str | None = option("whose decisions these are, unless the page says so (default: the login)", None)
     site_column: str | None = option("the column of 'images' that says where (default: one that is named so)", None)
     date_column: str | None = option("the column of 'images' that says when (default: one that is named so)", None)

@@ -22,6 +22,7 @@ from imgsearch.review.guard import is_loopback
 from imgsearch.review.ledger import Ledger
 from imgsearch.review.pictures import Pictures
 from imgsearch.review.server import Server
+from imgsearch.review.standalone import claimed, write_folder
 from imgsearch.review.watch import Watch
 
 TOKEN = "IMGSEARCH_REVIEW_TOKEN"  # noqa: S105 - the name of a variable
@@ -30,8 +31,14 @@ ANYWHERE = ("0.0.0.0", "::")  # noqa: S104 - every address of this machine; a to
 
 
 def run(config: ReviewConfig) -> None:
-    """Load the warehouse, and serve until Ctrl-C. Raises ``UserError`` before anything is served."""
+    """Load the warehouse, and serve until Ctrl-C, or write the folder. Raises ``UserError`` before either."""
     require("review", "the review page")
+    if config.output is not None:
+        server = build(config)
+        out = claimed(config.output)
+        page, n_clusters, n_pictures = write_folder(server.answers, server.pictures, out)
+        print(f"review: {n_clusters:,} clusters, {n_pictures:,} pictures: {page.resolve().as_uri()}", flush=True)
+        return
     token = None if is_loopback(config.host) else _token()
     with listen(config.host, config.port) as sock:
         server = build(config)

@@ -249,8 +249,14 @@ def test_not_the_same(context: Any, address: str, drawn: Drawn) -> None:
     """A picture leaves its group of copies by a click, and comes back by undo."""
     kinds = ["representative", "near", "near"]
     rows = [
-        {"path": str(path), "image_id": i, "representative_id": drawn.ids[0], "kind": kind, "score": 0.97,
-         "group_size": 3}
+        {
+            "path": str(path),
+            "image_id": i,
+            "representative_id": drawn.ids[0],
+            "kind": kind,
+            "score": 0.97,
+            "group_size": 3,
+        }
         for path, i, kind in zip(drawn.paths, drawn.ids, kinds, strict=False)
     ]
     write(Path(drawn.location), DUPLICATES, rows)
