@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
+import re
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
@@ -74,6 +77,33 @@ def test_a_table_has_rows_a_key_and_only_flat_columns_with_comments(star: Star, 
     assert [f.name for f in table.schema().fields] == list(frame.columns)
     assert all(f.metadata.get("comment") for f in table.schema().fields)
     assert (list(frame.columns) == list(spec.columns)) != spec.open
+
+
+def test_a_thumbnail_that_embed_left_is_taken_as_it_is(star: Star) -> None:
+    (left,) = star.made.rows["thumbnails"]
+    uris = star.rows("dim_thumbnail").set_index("image_id")["data_uri"]
+    assert base64.b64decode(uris[left["image_id"]].partition(",")[2]) == left["thumbnail"]
+    others = uris.drop(left["image_id"])
+    assert len(others) > 10
+    assert all(base64.b64decode(uri.partition(",")[2]).startswith(b"\xff\xd8") for uri in others)  # decoded here
+    assert (star.out / "report" / "thumbnails" / f"{left['image_id'][:24]}.jpg").read_bytes() == left["thumbnail"]
+
+
+def test_the_report_has_metadata_findings_and_the_map_as_a_file(star: Star) -> None:
+    """What the page shows beside the pictures comes from the tables: carried columns, strips, mixed labels."""
+    text = (star.out / "report" / "index.html").read_text("utf-8")
+    payload = json.loads(re.search(r'id="payload">(.*?)</script>', text)[1])  # type: ignore[index]
+    images = star.rows("dim_image").set_index("image_id")
+    site = next(iter(images["site"].dropna()))
+    assert any(f"site={site}" in about for *_, about in payload["pictures"])
+    assert f"site={site.lower()}" in text  # a cluster's values, which the filter finds
+    assert "Worth a look" in text
+    assert "Labels against clusters" in text
+    atlas = pd.read_parquet(star.out / "report" / "atlas.parquet")
+    assert set(atlas["image_id"]) == set(images.index[images["map_x"].notna()])
+    assert list(atlas["path"]) == list(images.loc[atlas["image_id"], "path"])
+    assert atlas["thumbnail"].notna().any()
+    assert [len(found["ids"]) for found in atlas["neighbors"]] == [min(15, len(atlas) - 1)] * len(atlas)
 
 
 @pytest.mark.parametrize("spec", STAR, ids=lambda spec: spec.name)

@@ -25,6 +25,7 @@ from imgsearch.tables import (
     QUARANTINE,
     RUNS,
     SEARCHES,
+    THUMBNAILS,
     TableSpec,
 )
 
@@ -64,6 +65,7 @@ def make_star_warehouse(where: Path, draw: Callable[..., Path], encoder_name: st
         (DRIFT, _drift(projection_id)),
         (METRICS, [{"metric": "precision_at_k", "k": 1, "value": 0.9}]),
         (RUNS, [_run()]),
+        (THUMBNAILS, [{"image_id": drawn.ids[0], "thumbnail": b"what embed left"}]),
     ]
     for spec, rows in tables:
         write(Path(drawn.location), spec, rows)
