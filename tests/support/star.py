@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from PIL import Image
 from support.review import NOW, Drawn, make_warehouse, write
 
 from imgsearch.encoders.encoder import resolve
@@ -65,11 +67,18 @@ def make_star_warehouse(where: Path, draw: Callable[..., Path], encoder_name: st
         (DRIFT, _drift(projection_id)),
         (METRICS, [{"metric": "precision_at_k", "k": 1, "value": 0.9}]),
         (RUNS, [_run()]),
-        (THUMBNAILS, [{"image_id": drawn.ids[0], "thumbnail": b"what embed left"}]),
+        (THUMBNAILS, [{"image_id": drawn.ids[0], "thumbnail": _jpeg()}]),
     ]
     for spec, rows in tables:
         write(Path(drawn.location), spec, rows)
     return StarWarehouse(drawn.location, {spec.name: rows for spec, rows in tables})
+
+
+def _jpeg() -> bytes:
+    """A thumbnail that no decode of a drawn picture gives."""
+    out = io.BytesIO()
+    Image.new("RGB", (23, 17), (1, 2, 3)).save(out, "JPEG")
+    return out.getvalue()
 
 
 def _images(drawn: Drawn, where: Path) -> Rows:
