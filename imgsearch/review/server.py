@@ -9,7 +9,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from imgsearch.errors import ImageError, UserError
-from imgsearch.review import atlas, copies, details
+from imgsearch.review import atlas, copies, details, tags
 from imgsearch.review.answers import Answers
 from imgsearch.review.atlas import Atlas
 from imgsearch.review.deciding import DecisionError, decide, reviewer_name
@@ -29,6 +29,7 @@ ASSETS = {
     "icon.svg": "image/svg+xml",
 }
 SCRIPT = "text/javascript; charset=utf-8"
+TAGS: dict[str, Callable[[Answers], str]] = {"coco": tags.coco, "label-studio": tags.label_studio}
 MAX_JSON_BYTES = 2_000_000
 
 
@@ -48,7 +49,7 @@ class Server:
             "/api/cluster/{id:int}": self.cluster, "/api/cluster/{id:int}/members": self.members,
             "/api/image/{id}": self.image, "/api/refused": self.refused, "/api/history": self.history,
             "/api/doubts": self.doubts, "/api/copies": self.copies,
-            "/labels.csv": self.names_csv, "/copies.csv": self.copies_csv,
+            "/labels.csv": self.names_csv, "/copies.csv": self.copies_csv, "/tags/{name}.json": self.tags,
             "/api/map": self.map, "/api/map/colours": self.map_colours, "/picture/{size}/{id}": self.picture,
         }  # fmt: skip
         posts: dict[str, Callable[..., Any]] = {
@@ -104,6 +105,13 @@ class Server:
     def names_csv(self, request: Request) -> Response:
         """The names that stand, for whoever wants a file."""
         return _file(details.names_csv(self.answers), "labels.csv")
+
+    def tags(self, request: Request) -> Response:
+        """The names that stand, for other tools."""
+        write = TAGS.get(request.path_params["name"])
+        if write is None:
+            return _missing("there is no such file")
+        return _file(write(self.answers), f"{request.path_params['name']}.json", "application/json")
 
     def copies(self, request: Request) -> Response:
         """Groups of copies and near-copies."""
@@ -213,11 +221,11 @@ def _json(value: object, status: int = 200) -> Response:
     )  # fmt: skip
 
 
-def _file(text: str, name: str) -> Response:
+def _file(text: str, name: str, kind: str = "text/csv") -> Response:
     from starlette.responses import Response
 
     headers = {"content-disposition": f'attachment; filename="{name}"', "cache-control": "no-store"}
-    return Response(text, media_type="text/csv", headers=headers)
+    return Response(text, media_type=kind, headers=headers)
 
 
 def _json_or_missing(value: object, text: str) -> Response:

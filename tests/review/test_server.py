@@ -19,7 +19,7 @@ from imgsearch.config import ReviewConfig
 from imgsearch.errors import UserError
 from imgsearch.lake.delta_folder import DeltaFolder
 from imgsearch.review.review import build, listen
-from imgsearch.tables import CLUSTERS, DUPLICATES, EMBEDDINGS, ENCODERS, LABEL_NEXT, LABELS, MAP_POINTS, MEMBERS
+from imgsearch.tables import CLUSTERS, DUPLICATES, EMBEDDINGS, ENCODERS, IMAGES, LABEL_NEXT, LABELS, MAP_POINTS, MEMBERS
 
 HOSTILE = '<img src=x onerror="alert(1)">"\'&\u202e'
 
@@ -427,6 +427,30 @@ def test_what_is_not_the_same_leaves_its_group_and_undo_brings_it_back(drawn: Dr
     assert len(again.get("/api/copies").json()["groups"][0]["files"]) == 2
     for bad in ([a], [a, a], [a, "f" * 64], []):
         assert decide(client, kind="copies", action="not_same", image_ids=bad).status_code == 400
+
+
+def test_names_for_other_tools(client: Any, drawn: Drawn) -> None:
+    """A file whose image has a name is tagged with it, every copy too; the others are not there."""
+    rows = DeltaFolder.open(drawn.location).read(IMAGES).to_pylist()
+    write(Path(drawn.location), IMAGES, [*rows, rows[0] | {"path": "/copy of 0.png"}])
+    client = open_page(drawn.location)
+    name(client, 9, HOSTILE)
+    decide(client, kind="image", action="name", image_ids=[drawn.ids[0]], label="valve")
+    decide(client, kind="image", action="drop", image_ids=[drawn.ids[-1]])
+    label = client.get("/api/cluster/9").json()["label"]
+    expected = {str(p): label for p, kind in zip(drawn.paths, drawn.kinds, strict=True) if kind == 3}
+    del expected[str(drawn.paths[-1])]
+    expected |= {rows[0]["path"]: "valve", "/copy of 0.png": "valve"}
+    coco = client.get("/tags/coco.json").json()
+    names = {category["id"]: category["name"] for category in coco["categories"]}
+    files = {image["id"]: image["file_name"] for image in coco["images"]}
+    assert {files[a["image_id"]]: names[a["category_id"]] for a in coco["annotations"]} == expected
+    assert {(image["width"], image["height"]) for image in coco["images"]} == {(40, 30)}
+    tasks = client.get("/tags/label-studio.json").json()
+    assert {t["data"]["image"]: t["annotations"][0]["result"][0]["value"]["choices"] for t in tasks} == {
+        path: [label] for path, label in expected.items()
+    }
+    assert client.get("/tags/other.json").status_code == 404
 
 
 def test_what_to_name_next_is_listed_until_it_has_a_name(client: Any, drawn: Drawn) -> None:

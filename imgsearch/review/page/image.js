@@ -31,7 +31,7 @@ export function ImagePage({ id, summary, act, edition }) {
 function Why({ image }) {
   const { decision, by, voters } = image.why;
   return html`<p class="decision">${decision ? `${by === "image" ? "This image was " : "Its cluster was "}${sentence(decision)}.` : "Nobody has said what it is."}</p>
-    ${voters.length > 0 && html`<p class="decision">Named images of its cluster nearest to it:</p>
+    ${voters.length > 0 && html`<p class="decision">Named images nearest to it:</p>
       <div class="strip voters">${voters.map((v) => html`<${Thumb} key=${v.id} image=${v}> ${v.label}<//>`)}</div>`}
     ${image.n_paths > 1 && html`<p class="decision">${count(image.n_paths)} files have these bytes.</p>`}`;
 }

@@ -65,7 +65,7 @@ export function History({ edition, undo }) {
   if (state.error) return html`<${Message} error=${state.error} />`;
   if (!state.page) return html`<p class="loading">Loading …</p>`;
   if (!state.page.n) return html`<${Message}>Nothing was decided yet.<//>`;
-  return html`<div class="head"><h1>${plural(state.page.n, "decision")}</h1><a class="steps" href="/labels.csv" download>Export labels.csv</a></div><div class="scroll"><table class="rows"><tbody>
+  return html`<div class="head"><h1>${plural(state.page.n, "decision")}</h1><span class="steps"><a href="/labels.csv" download>Export labels.csv</a> <a href="/tags/coco.json" download>COCO</a> <a href="/tags/label-studio.json" download>Label Studio</a></span></div><div class="scroll"><table class="rows"><tbody>
     ${state.rows.map((d) => html`<tr key=${d.id} class=${d.stands ? "" : "undone"}>
       <td>${d.cluster !== null && html`<a href=${`#/queue/${d.cluster}`}>#${d.cluster}</a>`}${d.kind !== "cluster" && d.images.map((i) => html`<a key=${i} href=${`#/image/${i}`}><span class="tiny"><${Picture} id=${i} /></span></a>`)}</td>
       <td>${d.action === "undo" ? `took something back: ${d.by}, ${new Date(d.at).toLocaleString()}` : sentence(d)}</td><td>${d.n_images !== null && plural(d.n_images, "image")}</td>
