@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from imgsearch.report import export
 from imgsearch.report.atlas import NEIGHBOURS, atlas_table, neighbours
+from imgsearch.report.data import ReportData
 from imgsearch.vectors import unit
 
 
@@ -22,6 +25,24 @@ def test_neighbours_are_the_nearest_others_by_row() -> None:
         np.testing.assert_allclose(found["distances"], 1 - np.sort(scores[row])[::-1][:NEIGHBOURS], atol=1e-5)
     assert neighbours(vectors[:1]).to_pylist() == [{"ids": [], "distances": []}]
     assert len(neighbours(vectors[:0])) == 0
+
+
+def test_the_file_stands_beside_the_page_with_its_thumbnails(tmp_path: Path) -> None:
+    (tmp_path / "thumbnails").mkdir()
+    (tmp_path / "thumbnails" / "a.jpg").write_bytes(b"jpeg")
+    places = {"image_id": ["a", "b"], "x": [0.0, 1.0], "y": [0.0, 0.5]}
+    points = pa.table(places | {"cluster_id": pa.array([3, 3], pa.int32())})
+    data = ReportData(
+        "t", "w", "e", "p", images=pd.DataFrame({"image_id": ["a", "b"], "path": ["/a.jpg", "/b.jpg"]}),
+        clusters=pd.DataFrame({"cluster_id": [3], "size": [2], "label": ["valve"]}),
+        thumbnails={"a": "thumbnails/a.jpg"},
+    )  # fmt: skip
+    for _ in range(2):  # the second time it is replaced
+        export._write_atlas(points, np.eye(2, dtype=np.float32), data, tmp_path)
+    rows = pq.read_table(tmp_path / "atlas.parquet").to_pylist()
+    assert [(r["path"], r["thumbnail"]) for r in rows] == [("/a.jpg", b"jpeg"), ("/b.jpg", None)]
+    assert {r["cluster"] for r in rows} == {"valve"}
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["atlas.parquet", "thumbnails"]
 
 
 def test_a_row_a_point_with_its_picture_and_metadata() -> None:
