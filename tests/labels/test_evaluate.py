@@ -11,7 +11,7 @@ from support.warehouses import an_id, clustered, make
 from imgsearch.config import EvaluateConfig
 from imgsearch.errors import UserError
 from imgsearch.images.image_names import csv_frame, resolved, some_name
-from imgsearch.labels import evaluate, metrics, retrieval_quality
+from imgsearch.labels import evaluate, retrieval_quality
 from imgsearch.labels.agreement import search_metrics
 from imgsearch.lake import csv_files
 from imgsearch.lake.store import TableStore
@@ -19,6 +19,7 @@ from imgsearch.retrieval.diffusion import spread_each
 from imgsearch.retrieval.expansion import expand_each
 from imgsearch.retrieval.graph import lists_of
 from imgsearch.tables import METRICS
+from imgsearch.topk import quality
 
 N = 240
 
@@ -68,7 +69,7 @@ def test_retrieval_and_agreement_are_those_of_plain_loops(spark, made, classes, 
         "spread_": {"ahead": spread_each(lists, every)},
     }
     for prefix, how in asked.items():
-        expected = metrics.retrieval(vectors, labels, (1, 5, 10), **how)
+        expected = quality.retrieval(vectors, labels, (1, 5, 10), **how)
         for place, cut in enumerate((1, 5, 10)):
             for name in ("precision_at_k", "hit_rate_at_k"):
                 value = np.nanmean(getattr(expected, name)[:, place])
@@ -122,7 +123,7 @@ def test_diffusion_is_measured_on_a_part_of_very_many_images(spark, made, classe
     order = in_order(made)[: some.size]
     assert 60 < some.size <= 100
     ahead = spread_each(lists_of(made.vectors[order], 10), np.arange(some.size))
-    expected = metrics.retrieval(made.vectors[order], classes[order], (1,), ahead=ahead)
+    expected = quality.retrieval(made.vectors[order], classes[order], (1,), ahead=ahead)
     measured = retrieval_quality.quality(some, spread=True)["ap"].value
     assert measured == pytest.approx(np.nanmean(expected.average_precision), abs=1e-6)
 
