@@ -43,6 +43,7 @@ BOUNDS: dict[str, str] = {
     "duplicates/candidates.py:_asked": "50,000 views at a time",
     "duplicates/edited.py:edited_groups": "no rows",
     "retrieval/verifying.py:_own": "one row a query",
+    "duplicates/parting.py:apart": "one row each time that somebody said 'not the same'",
     "duplicates/grouping.py:_finish": "500,000 pairs; more are decided in rounds on the executors",
     "duplicates/near.py:_routing": "one row a cluster",
     "encoders/slices.py:_commit": "one row of counts",

@@ -20,7 +20,7 @@ ORDER = (
     ("short_jobs",),
     ("config", "faults"),
     ("lake", "topk"), ("images",), ("projections",), ("clusters", "encoders"), ("geometry",), ("retrieval",),
-    ("duplicates", "labels", "report", "upkeep"), ("review",), ("pipeline",), ("api", "ml"),
+    ("labels",), ("duplicates", "report", "upkeep"), ("review",), ("pipeline",), ("api", "ml"),
     ("job", "machine", "shipping"),
     ("launcher",), ("__init__", "__main__"), ("jobs", "plantdemo"),
 )  # fmt: skip
@@ -43,7 +43,7 @@ WITH_SPARK = {
     "clusters": "cluster blocks rounds store layout drift_table numbers metadata thresholds",
     "retrieval": "search queries conditions join matches recall group_search searches expanding id_keys frames "
     "hash_ranges neighbours neighbour_lists ahead spreading verifying",
-    "duplicates": "dedup near grouping candidates edited",
+    "duplicates": "dedup near grouping candidates edited parting",
     "labels": "label doubts decided imports evaluate calibrate names spreading agreement retrieval_quality comparison",
     "report": "export frames findings star_schema star_carried star_calendar star_history star_quarantine star_files "
     "star_sources thumbnail_rows match_grid",

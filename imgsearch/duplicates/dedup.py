@@ -3,8 +3,8 @@
 Copies are found by hash; with ``--augment`` edited ones by views and a geometric check (``edited``). Without, crowds
 are collapsed in each cluster (one pass, ``leaders``), and the leaders that are left meet the others of their cluster
 and of every cluster near enough (``near``). Groups have no chains: every member reaches the threshold with its
-representative (``grouping``). All of it are frames: the driver holds the centroids, and at most
-``grouping.DRIVER_PAIRS`` pairs.
+representative (``grouping``), and what somebody said is not the same is apart (``parting``). All of it are frames: the
+driver holds the centroids, and at most ``grouping.DRIVER_PAIRS`` pairs.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from imgsearch.duplicates.edited import edited_groups
 from imgsearch.duplicates.grouping import GROUPED_SCHEMA, groups
 from imgsearch.duplicates.leaders import Leaders
 from imgsearch.duplicates.near import Stage, homes, near_across, near_pairs
+from imgsearch.duplicates.parting import apart, parted
 from imgsearch.errors import LAUNCHER, UserError
 from imgsearch.images.sources import first_paths
 from imgsearch.lake.batches import Batches, sample_rows, streamed
@@ -84,7 +85,11 @@ def run(spark: SparkSession, config: DedupConfig) -> RunSummary:
 def _duplicates(warehouse: TableStore, projection: Projection, images: DataFrame, config: DedupConfig) -> DataFrame:
     vectors = gallery_of(warehouse, projection.projection_id)
     centroids = codebook(warehouse, projection.projection_id, "dedup")
-    return duplicates(images, near_groups(vectors, centroids, config.threshold, warehouse.stage))
+    grouped = near_groups(vectors, centroids, config.threshold, warehouse.stage)
+    pairs = apart(warehouse)
+    if not pairs.isEmpty():
+        grouped = parted(grouped, pairs, vectors, centroids, config.threshold, warehouse.stage)
+    return duplicates(images, grouped)
 
 
 def near_groups(vectors: DataFrame, codebook: Codebook, threshold: float, stage: Stage) -> DataFrame:

@@ -1,7 +1,8 @@
 """Copies that were edited: candidates by views, confirmed by the geometric check, in groups without chains.
 
 A pair counts where the check says that both are one picture. Where it abstains (too plain to tell, or a file that is
-gone) the cosine decides, as without ``--augment``; where it says no, the pair is out, whatever the cosine.
+gone) the cosine decides, as without ``--augment``; where it says no, the pair is out, whatever the cosine; so is a pair
+that somebody said is not the same.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from imgsearch.config import DedupConfig
 from imgsearch.duplicates.candidates import candidates
 from imgsearch.duplicates.grouping import groups
 from imgsearch.duplicates.near import scored
+from imgsearch.duplicates.parting import apart
 from imgsearch.encoders.encoder import same_encoder
 from imgsearch.encoders.extras import require
 from imgsearch.encoders.udf import broadcast_graph
@@ -51,6 +53,7 @@ def edited_groups(
     judged = warehouse.stage(checked(pairs, _features(warehouse, files, pairs), Check(copy=True)), "judged")
     is_near = F.col("is_copy").isNull() & (F.col("score") >= F.lit(config.threshold).cast("float"))
     copies = warehouse.stage(judged.where(F.col("is_copy") | is_near), "copies")
+    copies = copies.join(F.broadcast(apart(warehouse)), on=PAIR, how="left_anti")
     alone = warehouse.spark.createDataFrame([], "image_key bigint, weight int")
     grouped = groups(copies.select(*PAIR, "score"), alone, warehouse.stage)
     ends = "image_key", "representative_key"

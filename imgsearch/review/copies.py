@@ -20,8 +20,8 @@ COLUMNS = ["path", "image_id", "representative_id", "kind", "score", "group_size
 def copies(answers: Answers, offset: int, limit: int = GROUPS) -> Json:
     """Groups of `dedup`, the largest first, each with its files, the best first: most pixels, then sharpest.
 
-    Images that somebody said are not the same as the representative are left out at once. A group of which
-    one image is left is not there any more.
+    Images that somebody said are not the same as the representative are left out at once; the next `dedup` groups
+    them anew. A group of which one image is left is not there any more.
     """
     rows = answers.warehouse.read_or_empty(DUPLICATES, COLUMNS)
     heads = rows.filter(pc.equal(rows["kind"], "representative"))

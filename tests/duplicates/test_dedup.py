@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import numpy as np
 import pytest
 from support.warehouses import DIM, an_id, clustered, make
@@ -10,8 +12,9 @@ from imgsearch.config import CalibrateConfig, DedupConfig
 from imgsearch.duplicates import dedup
 from imgsearch.errors import UserError
 from imgsearch.labels import calibrate
+from imgsearch.lake.delta_folder import DeltaFolder
 from imgsearch.lake.store import TableStore
-from imgsearch.tables import CALIBRATIONS, DUPLICATES, IMAGES, LEAKS
+from imgsearch.tables import CALIBRATIONS, DUPLICATES, IMAGES, LABELS, LEAKS
 from imgsearch.vectors import unit
 
 THRESHOLD = 0.95
@@ -74,6 +77,42 @@ def test_copies_are_told_from_near_copies(spark, made):
         sizes.setdefault(row["representative_id"], []).append(row)
     assert all(r["group_size"] == len(group) >= 2 for group in sizes.values() for r in group)
     assert all([r["kind"] for r in group].count("representative") == 1 for group in sizes.values())
+
+
+def test_what_somebody_said_is_not_the_same_is_in_no_group_together(spark, made):
+    """One of a group, and a whole representative; an undo counts, and other groups stay as they are."""
+    config = DedupConfig(warehouse=made.location, threshold=THRESHOLD)
+    store = TableStore.open(spark, made.location)
+
+    def groups():
+        dedup.run(spark, config)
+        found = {}
+        for row in store.read(DUPLICATES).collect():
+            found.setdefault(row["representative_id"], set()).add(row["image_id"])
+        return found
+
+    before = {head: ids for head, ids in groups().items() if len(ids) > 2}
+    (one, ones), (two, twos), *others = sorted(before.items(), key=lambda item: len(item[1]))
+    odd = min(ones - {one})
+    now, folder = datetime(2026, 1, 1, tzinfo=UTC), DeltaFolder.open(made.location)
+    rows = [("1", "not_same", [odd, *sorted(ones - {odd})], None),
+            ("2", "not_same", [two, *sorted(twos - {two})], None),
+            ("3", "not_same", sorted(others[-1][1]), None), ("4", "undo", [], "3")]  # fmt: skip
+    folder.append(LABELS, [
+        {"label_id": i, "made_at": now, "made_by": "ann", "kind": "copies", "action": action, "image_ids": ids,
+         "undoes": undoes}
+        for i, action, ids, undoes in rows
+    ])  # fmt: skip
+    after = groups()
+    assert odd not in set().union(*after.values())
+    assert after[one] == ones - {odd}
+    assert two not in after
+    rest = [ids for ids in after.values() if ids & twos]
+    row_of = {image_id: i for i, image_id in enumerate(made.ids)}
+    for head, ids in after.items():  # those that its representative left are grouped by their own likeness
+        assert all(made.vectors[row_of[i]] @ made.vectors[row_of[head]] >= THRESHOLD - 1e-6 for i in ids)
+    assert all(ids <= twos - {two} for ids in rest)
+    assert {head: after[head] for head, _ in others} == dict(others)
 
 
 @pytest.mark.parametrize("same_projection", [True, False])

@@ -54,7 +54,7 @@ export function Copies({ act, edition }) {
   if (!state.page) return html`<p class="loading">Loading …</p>`;
   if (!state.page.n) return html`<${Message}>${state.page.exists ? "There are no copies." : "Copies were not looked for yet: run ./spark-submit.sh dedup, and start the page again."}<//>`;
   return html`<div class="head"><h1>${plural(state.page.n, "group")} of copies</h1><a class="steps" href="/copies.csv" download>Export copies.csv</a></div>
-    <p class="hint">The best of a group stands first: most pixels, then sharpest. <b>not the same</b> takes a picture out of its group; undo brings it back. The file says which one of each group to keep.</p>
+    <p class="hint">The best of a group stands first: most pixels, then sharpest. <b>not the same</b> takes a picture out of its group, for the next run of dedup too; undo brings it back. The file says which one of each group to keep.</p>
     ${state.rows.map(({ files }) => html`<div class="grid all copies" key=${files.length && files[0].path}>${files.map((f, k) => html`<div key=${f.path}><${Thumb} image=${f}>${" "}<b>${k === 0 ? "best" : { near: "near", edited: "edited" }[f.kind] || "copy"}</b> ${f.width}×${f.height}<//>
       ${files.some((other) => other.id !== f.id) && html`<button class="part" onClick=${() => notSame(f, files)}>not the same</button>`}</div>`)}</div>`)}
     <${More} shown=${state.rows.length} n=${state.page.n} onMore=${more} />`;
