@@ -56,6 +56,12 @@ class EmbedConfig:
     )
     pooling: Literal["avg", "gem", "max"] = option("how the last feature map becomes one vector", "avg")
     precision: Literal["float32", "bf16", "int8"] = option("arithmetic of the network; part of encoder_id", "float32")
+    regions: bool = option(
+        "also give each image vectors of its parts, for `search --regions`. Helps where the thing that is asked for "
+        "fills a corner of a photograph; of no use where it fills the picture, at twice the time and four times the "
+        "vectors",
+        False,
+    )
     slice_images: int = option("images per commit: what a stopped run can lose at most", 20_000, "N")
     max_pixels: int = option("images of more pixels than this are refused before they are decoded", 200_000_000)
     decode_seconds: float = option("a decode that takes longer is stopped and quarantined", 20.0)
@@ -184,8 +190,9 @@ class SearchConfig:
     about: ClassVar[str] = "find the most similar gallery images, by cosine, for each query image"
     warehouse: str = option(WAREHOUSE_HELP, metavar="W")
     queries: str = option(
-        "a folder or glob of images; a Delta table of images, of vectors ('vector') or of ids ('image_id'); "
-        "or a .csv with 'image_id'",
+        "a folder or glob of images; a Delta table of images, of vectors ('vector') or of ids ('image_id'); or a .csv "
+        "with 'image_id'. With columns x, y, w, h (and 'path' in a .csv too) each row asks with that part of its "
+        "picture: shares of its width and height, 0 to 1. Helps where the thing is small in the query",
         metavar="PATH_OR_TABLE",
     )
     top_k: int = option("neighbours per query (with --group-by: groups)", 10, "K")
@@ -215,6 +222,11 @@ class SearchConfig:
         "check the ten best matches of each query against its picture (local features), and put those ahead that show "
         "its very thing; score stays the cosine. Helps for labels, packages, boards, buildings; adds time and nothing "
         "else where things have no texture or are seen from other sides",
+        False,
+    )
+    regions: bool = option(
+        "rank images by the best of their parts and the whole (`embed --regions` made them). Helps where the thing "
+        "fills a corner of a photograph; where it fills the picture, parts of other pictures may come before it",
         False,
     )
     augment: str | None = option("embed queries in several ways and take the mean: flip, rotate", None, "flip,rotate")
@@ -248,6 +260,9 @@ class SearchConfig:
             raise UserError(f"--spread and --group-by {self.group_by}: give one; --spread ranks images, not groups")
         if self.verify and self.group_by is not None:
             raise UserError(f"--verify and --group-by {self.group_by}: give one; --verify ranks images, not groups")
+        for other in ("nprobe", "recall", "expand", "spread", "verify"):
+            if self.regions and getattr(self, other):
+                raise UserError(f"--regions and --{other}: give one; --regions compares with every part of every image")
         within("group_best", self.group_best, 1, 100)
         within("expand", self.expand, 0, 100)
         _check_ways(self.augment, AUGMENTATIONS, "give flip or rotate, or both: flip,rotate")
@@ -362,6 +377,7 @@ class PipelineConfig:
         "components to keep (default 256, or fewer where there are fewer images)", None, "N"
     )
     n_clusters: str = option("how many, or 'auto'", "auto", "N")
+    regions: bool = option("also give each image vectors of its parts, as `embed --regions`", False)
     exif: bool = option("note what the camera wrote: time, camera, lens, place, orientation", True)
     thumbnails: bool = option("keep a small JPEG of each image (160 pixels) in 'thumbnails', for pages and BI", True)
 

@@ -50,7 +50,10 @@ def prepare(spark: SparkSession, config: PipelineConfig, steps: Steps) -> tuple[
     steps("ingest")
     first = print_summary(ingest.run(spark, IngestConfig(input=config.input, warehouse=w, exif=config.exif)))
     steps("embed")
-    print_summary(embed.run(spark, EmbedConfig(warehouse=w, encoder=config.encoder, thumbnails=config.thumbnails)))
+    network = EmbedConfig(
+        warehouse=w, encoder=config.encoder, thumbnails=config.thumbnails, regions=config.regions
+    )  # fmt: skip
+    print_summary(embed.run(spark, network))
     steps("compress")
     projection = CompressConfig(warehouse=w, n_components=config.n_components, encoder=config.encoder)
     print_summary(compress.run(spark, projection))

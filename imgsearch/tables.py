@@ -126,12 +126,32 @@ EMBEDDINGS = TableSpec(
     """
     image_id STRING NOT NULL,
     encoder_id STRING NOT NULL,
-    region STRING COMMENT 'which part of the image, as x,y,width,height in pixels; null: the whole image',
+    region STRING COMMENT 'null: the whole image; its parts are in tables of their own',
     embedding BINARY NOT NULL COMMENT 'packed little-endian float32, unit length',
     sharpness FLOAT COMMENT 'variance of the Laplacian of the grey image at network size, 0..1 grey levels',
     brightness FLOAT COMMENT 'mean grey level, 0..1',
     contrast FLOAT COMMENT 'standard deviation of the grey level, 0..1',
     entropy FLOAT COMMENT 'Shannon entropy of the 256-bin grey histogram, bits, 0..8',
+    embedded_at TIMESTAMP
+    """,
+    key=("image_id", "encoder_id", "region"),
+    job="embed",
+)
+
+#: The columns of a region's box.
+BOX = ("region_x", "region_y", "region_w", "region_h")
+#: Parts of images have tables of their own: every reader of ``embeddings`` and ``vectors`` counts and reads images.
+REGIONS = TableSpec(
+    "regions",
+    """
+    image_id STRING NOT NULL,
+    encoder_id STRING NOT NULL,
+    region INT NOT NULL COMMENT 'number of this part of the image, from 1; the whole image is in embeddings',
+    region_x FLOAT NOT NULL COMMENT 'left edge, as a share of the picture''s width as displayed, 0..1',
+    region_y FLOAT NOT NULL COMMENT 'upper edge, as a share of its height',
+    region_w FLOAT NOT NULL COMMENT 'width, as a share of the picture''s',
+    region_h FLOAT NOT NULL COMMENT 'height, as a share of the picture''s',
+    embedding BINARY NOT NULL COMMENT 'packed little-endian float32, unit length',
     embedded_at TIMESTAMP
     """,
     key=("image_id", "encoder_id", "region"),
@@ -165,9 +185,25 @@ VECTORS = TableSpec(
     """
     image_id STRING NOT NULL,
     projection_id STRING NOT NULL,
-    region STRING COMMENT 'which part of the image, as x,y,width,height in pixels; null: the whole image',
+    region STRING COMMENT 'null: the whole image; its parts are in tables of their own',
     cluster_id INT COMMENT 'the cluster it lies with in the files; null for vectors newer than the clusters',
     vector BINARY NOT NULL COMMENT 'packed little-endian, unit length; float32 unless the projection says otherwise'
+    """,
+    key=("image_id", "projection_id", "region"),
+    job="compress",
+)
+
+REGION_VECTORS = TableSpec(
+    "region_vectors",
+    """
+    image_id STRING NOT NULL,
+    projection_id STRING NOT NULL,
+    region INT NOT NULL COMMENT 'number of this part of the image, from 1; the whole image is in vectors',
+    region_x FLOAT NOT NULL COMMENT 'left edge, as a share of the picture''s width as displayed, 0..1',
+    region_y FLOAT NOT NULL COMMENT 'upper edge, as a share of its height',
+    region_w FLOAT NOT NULL COMMENT 'width, as a share of the picture''s',
+    region_h FLOAT NOT NULL COMMENT 'height, as a share of the picture''s',
+    vector BINARY NOT NULL COMMENT 'packed little-endian, unit length; as in vectors'
     """,
     key=("image_id", "projection_id", "region"),
     job="compress",
@@ -385,7 +421,11 @@ MATCHES = TableSpec(
     path STRING,
     score FLOAT NOT NULL COMMENT 'cosine, higher is better',
     is_match BOOLEAN COMMENT 'score reaches the calibrated threshold; null before `calibrate`',
-    inliers INT COMMENT 'search --verify: places of both pictures that agree, 15 or more: verified; null: not checked'
+    inliers INT COMMENT 'search --verify: places of both pictures that agree, 15 or more: verified; null: not checked',
+    region_x FLOAT COMMENT 'left edge of the part of the image that has the score, as a share; null: the whole image',
+    region_y FLOAT COMMENT 'its upper edge',
+    region_w FLOAT COMMENT 'its width',
+    region_h FLOAT COMMENT 'its height'
     """,
     key=("search_id", "query_id", "rank"),
     job="search",
@@ -501,7 +541,7 @@ RUNS = TableSpec(
 )
 
 ALL_TABLES = (
-    IMAGES, CONTENTS, THUMBNAILS, QUARANTINE, ENCODERS, EMBEDDINGS, PROJECTIONS, VECTORS, NEIGHBOURS, CLUSTERS, MEMBERS,
-    CLUSTER_EVENTS, CLUSTER_CURVE, DRIFT, MAP_POINTS, LABELS, IMAGE_LABELS, CONFLICTS, LABEL_NEXT, SEARCHES, MATCHES,
-    GROUP_MATCHES, CALIBRATIONS, DUPLICATES, LEAKS, METRICS, RUNS,
+    IMAGES, CONTENTS, THUMBNAILS, QUARANTINE, ENCODERS, EMBEDDINGS, REGIONS, PROJECTIONS, VECTORS, REGION_VECTORS,
+    NEIGHBOURS, CLUSTERS, MEMBERS, CLUSTER_EVENTS, CLUSTER_CURVE, DRIFT, MAP_POINTS, LABELS, IMAGE_LABELS, CONFLICTS,
+    LABEL_NEXT, SEARCHES, MATCHES, GROUP_MATCHES, CALIBRATIONS, DUPLICATES, LEAKS, METRICS, RUNS,
 )  # fmt: skip

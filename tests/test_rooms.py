@@ -37,12 +37,13 @@ WITH_SPARK = {
     "lake": "lost_workers owned quarantine session store rows commits merges shared_files staging files compaction "
     "hadoop_files remote_files batches memory mllib progress runs waiting shared",
     "images": "image_names ingest carried sources source_tables inspection changes",
-    "projections": "compress learning projecting spaces",
+    "projections": "compress learning pending projecting region_vectors spaces",
     "encoders": "embed slices udf view_rows",
     "geometry": "frames",
     "clusters": "cluster blocks rounds store layout drift_table numbers metadata thresholds",
     "retrieval": "search queries conditions join matches recall group_search searches expanding id_keys frames "
-    "hash_ranges neighbours neighbour_lists ahead spreading verifying",
+    "hash_ranges neighbours neighbour_lists ahead spreading verifying region_join "
+    "boxed_queries",
     "duplicates": "dedup near grouping candidates edited parting",
     "labels": "label doubts decided imports evaluate calibrate names spreading agreement retrieval_quality comparison",
     "report": "export frames findings star_schema star_carried star_calendar star_history star_quarantine star_files "

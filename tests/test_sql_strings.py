@@ -31,6 +31,7 @@ PARTS = {
     "lake/store.py:delta": "quoted",
     "lake/store.py:_add_columns": "quoted, and columns of tables.py",
     "projections/compress.py:_write_vectors": PROJECTION,
+    "projections/region_vectors.py:write_region_vectors": PROJECTION,
     "projections/spaces.py:keep_projection": PROJECTION,
     "retrieval/conditions.py:_check_parsed": "what the user wrote: parsed only",
     "retrieval/join.py:probed_rows": "numbers",

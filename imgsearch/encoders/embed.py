@@ -5,6 +5,8 @@ that this encoder has neither embedded nor refused are read, and every slice is 
 where it was, and takes over what the stopped one had computed of its last slice. Runs that work on one warehouse at the
 same time take slices in turn: each image is embedded once. Where the encoder's embeddings have a projection already,
 the same UDF writes the vector too.
+
+With ``--regions`` an image is embedded once it has its regions as well; those that only lack these are run again.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from pyspark.sql import functions as F
 
 from imgsearch.config import EmbedConfig
 from imgsearch.encoders.encoder import Encoder, resolve
+from imgsearch.encoders.regions import N_REGIONS
 from imgsearch.encoders.slices import Counts, Work, commit_left_over, embed_slice, to_retry, unseen
 from imgsearch.encoders.udf import broadcast_graph
 from imgsearch.images.decode import DecodeLimits
@@ -45,15 +48,17 @@ def run(spark: SparkSession, config: EmbedConfig) -> RunSummary:
     encoder = resolve(config.encoder, pooling=config.pooling, precision=config.precision)
     limits = DecodeLimits(max_pixels=config.max_pixels, seconds=config.decode_seconds)
     details = {"encoder": encoder.name, "encoder_id": encoder.encoder_id}
+    details |= {"regions": str(N_REGIONS)} if config.regions else {}
     counts = Counts()
-    n_new, n_retry = unseen(warehouse, encoder.encoder_id).count(), to_retry(warehouse, encoder.encoder_id).count()
+    n_new = unseen(warehouse, encoder.encoder_id, regions=config.regions).count()
+    n_retry = to_retry(warehouse, encoder.encoder_id, regions=config.regions).count()
     if n_new + n_retry:
+        graph = broadcast_graph(spark, encoder, regions=config.regions)
         _register(warehouse, encoder)
-        graph = broadcast_graph(spark, encoder)
         projection = find_projection(warehouse, encoder.encoder_id)
         shared = None if projection is None else spark.sparkContext.broadcast(projection)
         with Progress(spark.sparkContext, "embed", n_new + n_retry) as progress:
-            work = Work(warehouse, encoder, graph, shared, limits, progress, config.thumbnails)
+            work = Work(warehouse, encoder, graph, shared, limits, progress, config.thumbnails, config.regions)
             counts = commit_left_over(work)
             if counts.good:
                 details |= {"taken_over": f"{counts.good:,}"}
@@ -61,7 +66,7 @@ def run(spark: SparkSession, config: EmbedConfig) -> RunSummary:
             counts = counts.plus(_embed_new(work, n_new, config.slice_images))
             counts = _embed_elsewhere(work, counts)
         graph.unpersist()
-    n_again = to_retry(warehouse, encoder.encoder_id).count() if counts.bad else 0
+    n_again = to_retry(warehouse, encoder.encoder_id, regions=config.regions).count() if counts.bad else 0
     notes = (f"{n_again:,} refused images will be tried again by the next run (see 'quarantine')",) if n_again else ()
     return finish(
         warehouse, "embed", watch, rows_in=sum(counts), rows_out=counts.good, quarantined=counts.bad, details=details,
@@ -97,7 +102,7 @@ def _embed_new(work: Work, n_images: int, slice_images: int) -> Counts:
 def _embed_number(work: Work, number: int, n_slices: int) -> Counts:
     """One slice, with its row of ``runs`` if there are several: the figures that a stopped run leaves behind."""
     watch = Stopwatch()
-    images = _slice(unseen(work.warehouse, work.encoder.encoder_id), number, n_slices)
+    images = _slice(work.unseen(), number, n_slices)
     n_images = images.count()
     counts = embed_slice(work, images, n_images) if n_images else Counts()
     if n_slices > 1 and n_images:
@@ -114,7 +119,7 @@ def _embed_again(work: Work, n_images: int, slice_images: int) -> Counts:
     n_slices = -(-n_images // slice_images)
     counts = Counts()
     for number in range(n_slices):
-        images = _slice(to_retry(work.warehouse, work.encoder.encoder_id), number, n_slices)
+        images = _slice(work.to_retry(), number, n_slices)
         counts = counts.plus(embed_slice(work, images, -(-n_images // n_slices), retried=True))
     return counts
 
@@ -122,7 +127,7 @@ def _embed_again(work: Work, n_images: int, slice_images: int) -> Counts:
 def _embed_elsewhere(work: Work, counts: Counts) -> Counts:
     """Images whose file could not be used now, from other paths that they have. Returns the counts of the whole run."""
     for _ in range(MOST_PATHS):
-        images = to_retry(work.warehouse, work.encoder.encoder_id, elsewhere=True) if counts.bad else None
+        images = work.to_retry(elsewhere=True) if counts.bad else None
         n_images = 0 if images is None else images.count()
         if images is None or not n_images:
             break

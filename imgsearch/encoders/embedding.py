@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from PIL import AvifImagePlugin
 
 from imgsearch.encoders.backbone import Preprocessing
+from imgsearch.encoders.region_network import RegionNetwork
+from imgsearch.encoders.regions import Regions, joined, placed
 from imgsearch.encoders.runtime import BATCH, Runtime
 from imgsearch.errors import ImageError
-from imgsearch.images.decode import Decoded, DecodeLimits, decode, decode_with_thumbnail
+from imgsearch.images.decode import Decoded, DecodeLimits, decode, decode_with_detail, decode_with_thumbnail
 from imgsearch.images.quality import quality_batch
 from imgsearch.lake.isolation import OUT_OF_MEMORY
 from imgsearch.vectors import Matrix
@@ -32,13 +34,15 @@ class Embedded(NamedTuple):
     """A batch of n files. Row i of ``embeddings`` and ``quality`` means nothing where ``errors[i]`` is set.
 
     ``embeddings``: (n, dim) float32, unit rows. ``quality``: (n, 4) float32, see ``quality_batch``. ``thumbnails``: n
-    JPEGs, ``None`` where none was asked for or the file could not be decoded.
+    JPEGs, ``None`` where none was asked for or the file could not be decoded. ``regions``: where the runtime is a
+    ``RegionNetwork``; their boxes are shares of the picture as displayed.
     """
 
     embeddings: Matrix
     quality: NDArray[np.float32]
     errors: list[ImageError | None]
     thumbnails: list[bytes | None]
+    regions: Regions | None = None
 
 
 def embed_files(
@@ -56,25 +60,28 @@ def embed_files(
     At most ``BATCH`` decoded images (of the network's size) are held at once, and ``n_threads`` files being decoded.
     With more than one thread the next files are decoded while the network runs. ``thumbnails``: make them too.
     """
-    decoded = _in_order(partial(_pixels, preprocessing, limits, thumbnails), iter(sources), n_threads)
+    detail = runtime.detail if isinstance(runtime, RegionNetwork) else None
+    decoded = _in_order(partial(_pixels, preprocessing, limits, thumbnails, detail), iter(sources), n_threads)
     chunks = [_embed_chunk([], runtime, dim)]
     while chunk := list(islice(decoded, BATCH)):
         chunks.append(_embed_chunk(chunk, runtime, dim))
-    embeddings, quality, errors, small = zip(*chunks, strict=True)
+    embeddings, quality, errors, small, regions = zip(*chunks, strict=True)
     return Embedded(
         np.concatenate(embeddings), np.concatenate(quality), list(chain.from_iterable(errors)),
-        list(chain.from_iterable(small)),
+        list(chain.from_iterable(small)), joined(regions),
     )  # fmt: skip
 
 
 def _pixels(
-    preprocessing: Preprocessing, limits: DecodeLimits, thumbnails: bool, source: Source
+    preprocessing: Preprocessing, limits: DecodeLimits, thumbnails: bool, detail: tuple[int, int] | None, source: Source
 ) -> Decoded | ImageError:
-    """A file's pixels as the network takes them and its thumbnail, or what is wrong with it."""
+    """A file's pixels as the network takes them, its thumbnail and its detail, or what is wrong with it."""
     size = (preprocessing.height, preprocessing.width)
     how = (limits, preprocessing.resample, preprocessing.fit, preprocessing.resize_to)
     try:
         content = source()
+        if detail is not None:
+            return decode_with_detail(content, size, detail, *how, thumbnail=thumbnails)
         return decode_with_thumbnail(content, size, *how) if thumbnails else Decoded(decode(content, size, *how), None)
     except ImageError as e:
         return e
@@ -85,13 +92,20 @@ def _pixels(
 def _embed_chunk(chunk: Sequence[Decoded | ImageError], runtime: Runtime, dim: int) -> Embedded:
     """The network over the decoded images of a chunk."""
     rows, marks = np.zeros((len(chunk), dim), np.float32), np.zeros((len(chunk), 4), np.float32)
-    pictures = {i: decoded.pixels for i, decoded in enumerate(chunk) if not isinstance(decoded, ImageError)}
+    pictures = {i: decoded for i, decoded in enumerate(chunk) if not isinstance(decoded, ImageError)}
+    regions = runtime.no_regions(len(chunk)) if isinstance(runtime, RegionNetwork) else None
     if pictures:
-        good, pixels = list(pictures), np.stack(list(pictures.values()))
-        rows[good] = runtime(pixels)
+        good, pixels = list(pictures), np.stack([decoded.pixels for decoded in pictures.values()])
+        if regions is None or not isinstance(runtime, RegionNetwork):
+            rows[good] = runtime(pixels)
+        else:
+            details = np.stack([decoded.detail for decoded in pictures.values()])  # type: ignore[misc]
+            rows[good], some = runtime.with_regions(pixels, details)
+            regions.boxes[good] = placed(some.boxes, [decoded.frame for decoded in pictures.values()])
+            regions.embeddings[good] = some.embeddings
         marks[good] = quality_batch(pixels)
     errors = [d if isinstance(d, ImageError) else _unusable(row) for d, row in zip(chunk, rows, strict=True)]
-    return Embedded(rows, marks, errors, [None if isinstance(d, ImageError) else d.thumbnail for d in chunk])
+    return Embedded(rows, marks, errors, [None if isinstance(d, ImageError) else d.thumbnail for d in chunk], regions)
 
 
 def _unusable(row: NDArray[np.float32]) -> ImageError | None:

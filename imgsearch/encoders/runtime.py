@@ -59,7 +59,8 @@ def reference_runtime(encoder: Encoder) -> Runtime:
     return _checked(encoder, run, BATCH)
 
 
-def _onnx(graph: bytes, encoder: Encoder, n_threads: int) -> Runtime:
+def onnx_session(graph: bytes, encoder: Encoder, n_threads: int) -> Any:
+    """ONNX Runtime's session over a graph, with ``n_threads`` threads. Raises ``UserError`` for one that it refuses."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()
@@ -69,11 +70,15 @@ def _onnx(graph: bytes, encoder: Encoder, n_threads: int) -> Runtime:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # other tasks need the core
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     try:
-        session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's exceptions share no base but Exception
         raise UserError(
             f"encoder {encoder.name}: ONNX Runtime does not take its graph ({_first_line(error)})"
         ) from None
+
+
+def _onnx(graph: bytes, encoder: Encoder, n_threads: int) -> Runtime:
+    session = onnx_session(graph, encoder, n_threads)
     image, output = session.get_inputs()[0], session.get_outputs()[0].name
     fixed = image.shape[0] if isinstance(image.shape[0], int) else None
 

@@ -19,7 +19,10 @@ from pyspark.sql import functions as F
 from imgsearch.encoders.augmentation import embed_variants
 from imgsearch.encoders.embedding import embed_files
 from imgsearch.encoders.encoder import Encoder
+from imgsearch.encoders.feature_maps import graph_with_maps
 from imgsearch.encoders.graphs import graph_of
+from imgsearch.encoders.region_network import RegionNetwork
+from imgsearch.encoders.region_rows import PACKED, packed_regions
 from imgsearch.encoders.runtime import Runtime, load_runtime
 from imgsearch.errors import ImageError
 from imgsearch.images.decode import DecodeLimits
@@ -46,12 +49,13 @@ def embed(
     projection: Broadcast[Projection] | None = None,
     *,
     thumbnails: bool = False,
+    regions: bool = False,
 ) -> DataFrame:
     """Images (``path``, ``content`` or null) → the same rows and the columns of ``EMBEDDED``.
 
     ``embedding`` is null where the image could not be used; ``reason`` and ``detail`` then say why. ``vector`` is null
     there, without a ``projection``, and where an embedding has no direction left in it; ``thumbnail`` is null there and
-    without ``thumbnails``.
+    without ``thumbnails``. ``regions``: and the columns of ``region_rows.PACKED``; ``graph`` is then one with maps.
 
     A file can end the worker that decodes it (a codec that crashes, memory). A task that Spark tries again, and every
     task with ``limits.apart``, therefore decodes each image in a child process (``lake/isolation.py``): the culprit
@@ -69,6 +73,7 @@ def embed(
         progress.bad if progress else None,
         projection,
         thumbnails=thumbnails,
+        regions=regions,
     )
     return images.withColumn("_embedded", udf("path", "content")).select(
         *(c for c in images.columns if c != "image_id"), "_embedded.*"
@@ -85,11 +90,12 @@ def embed_udf(
     projection: Broadcast[Projection] | None = None,
     *,
     thumbnails: bool = False,
+    regions: bool = False,
 ) -> Callable[..., Any]:
     """The Pandas UDF (iterator form): (path, content or null) → ``EMBEDDED``. Captures handles and small values."""
 
     def embed_batches(batches: Iterator[tuple[pd.Series, pd.Series]]) -> Iterator[pd.DataFrame]:
-        runtime = worker_runtime(encoder, graph, n_threads)
+        runtime = worker_runtime(encoder, graph, n_threads, regions=regions)
         reduced = projection.value if projection else None
         bounds = replace(limits, apart=limits.apart or is_retry())
         for paths, contents in batches:
@@ -99,16 +105,24 @@ def embed_udf(
                 bad.add(int(frame["reason"].notna().sum()))
             yield frame
 
-    return F.pandas_udf(embed_batches, returnType=EMBEDDED)  # type: ignore[call-overload]
+    return F.pandas_udf(embed_batches, returnType=embedded_columns(regions=regions))  # type: ignore[call-overload]
 
 
-def broadcast_graph(spark: SparkSession, encoder: Encoder) -> Broadcast[bytes]:
-    """The network as data, for every executor."""
-    return spark.sparkContext.broadcast(graph_of(encoder))
+def embedded_columns(*, regions: bool) -> str:
+    """``EMBEDDED``, with the columns of regions where they are asked for."""
+    return f"{EMBEDDED}, {PACKED}" if regions else EMBEDDED
 
 
-def worker_runtime(encoder: Encoder, graph: Broadcast[bytes], n_threads: int) -> Runtime:
+def broadcast_graph(spark: SparkSession, encoder: Encoder, *, regions: bool = False) -> Broadcast[bytes]:
+    """The network as data, for every executor; ``regions``: with its feature map. Raises ``UserError`` without one."""
+    return spark.sparkContext.broadcast(graph_with_maps(encoder) if regions else graph_of(encoder))
+
+
+def worker_runtime(encoder: Encoder, graph: Broadcast[bytes], n_threads: int, *, regions: bool = False) -> Runtime:
     """This worker's network, built at its first batch."""
+    if regions:
+        key = ("regions", encoder.encoder_id, n_threads)
+        return keep(key, lambda: RegionNetwork(graph.value, encoder, n_threads))
     return keep(("encoder", encoder.encoder_id, n_threads), lambda: load_runtime(graph.value, encoder, n_threads))
 
 
@@ -123,7 +137,7 @@ def embed_batch(
     *,
     thumbnails: bool = False,
 ) -> pd.DataFrame:
-    """One batch of files → a frame with the columns of ``EMBEDDED``, in the same order."""
+    """One batch of files → a frame of ``embedded_columns``, in the same order."""
     digests: list[str | None] = [None] * len(paths)
 
     def source(i: int, path: str, content: bytes | None) -> Callable[[], bytes]:
@@ -141,13 +155,15 @@ def embed_batch(
     if projection is not None:
         vectors = stored(projection.apply(result.embeddings), projection.storage).to_pylist()
     columns = {"embedding": pack(result.embeddings).to_pylist(), "vector": vectors, "thumbnail": result.thumbnails}
+    columns |= {} if result.regions is None else packed_regions(result.regions, projection)
     usable = {name: [v if good else None for v, good in zip(vs, ok, strict=True)] for name, vs in columns.items()}
     frame = pd.DataFrame({"image_id": digests, **usable})
     for column, name in enumerate(("sharpness", "brightness", "contrast", "entropy")):
         frame[name] = np.where(ok, result.quality[:, column], np.float32("nan")).astype(np.float32)
     frame["reason"] = [e and e.reason for e in result.errors]
     frame["detail"] = [e and e.detail for e in result.errors]
-    return frame[[part.split()[0] for part in EMBEDDED.split(", ")]]
+    order = embedded_columns(regions=result.regions is not None)
+    return frame[[part.split()[0] for part in order.split(", ")]]
 
 
 def augment_udf(

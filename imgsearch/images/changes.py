@@ -29,6 +29,8 @@ from imgsearch.tables import (
     MEMBERS,
     NEIGHBOURS,
     QUARANTINE,
+    REGION_VECTORS,
+    REGIONS,
     THUMBNAILS,
     VECTORS,
 )
@@ -55,6 +57,11 @@ TYPES = {
 #: Refusals that only other bytes can mend.
 LASTING = ("not_an_image", "truncated", "decode_error")
 MAX_UNLISTED = 100
+#: Tables whose rows leave with their image.
+OF_IMAGES = (
+    EMBEDDINGS, VECTORS, REGIONS, REGION_VECTORS, NEIGHBOURS, MEMBERS, MAP_POINTS, CONFLICTS, LABEL_NEXT, CONTENTS,
+    THUMBNAILS,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -145,14 +152,13 @@ def forget(warehouse: TableStore, leaving: DataFrame, rows: DataFrame, sweep: bo
     staying = images.join(leaving.select("path"), on="path", how="left_anti").unionByName(good)
     candidates = leaving.select("image_id")
     if sweep:
-        for spec in (EMBEDDINGS, VECTORS, MEMBERS):
+        for spec in (EMBEDDINGS, VECTORS, REGIONS, REGION_VECTORS, MEMBERS):
             candidates = candidates.union(warehouse.read_or_empty(spec).select("image_id"))
     lost = candidates.distinct().join(staying, on="image_id", how="left_anti")
     lost = warehouse.stage(lost, "lost")
     n_lost = lost.count()
     if n_lost:
-        derived = (EMBEDDINGS, VECTORS, NEIGHBOURS, MEMBERS, MAP_POINTS, CONFLICTS, LABEL_NEXT, CONTENTS, THUMBNAILS)
-        for spec in derived:
+        for spec in OF_IMAGES:
             warehouse.delete_matching(spec, lost, "t.image_id = s.image_id")
         warehouse.delete_matching(QUARANTINE, lost, "t.image_id = s.image_id AND t.stage <> 'ingest'")
     for spec in (IMAGE_LABELS, DUPLICATES, LEAKS):

@@ -15,9 +15,7 @@ call, is decoded in a child process (``lake/isolation.py``) that the system stop
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -26,9 +24,8 @@ from PIL import Image, ImageFile, JpegImagePlugin, TiffImagePlugin
 
 from imgsearch.errors import ImageError
 from imgsearch.images.costs import IN_PROCESS, Cost, cost_of
+from imgsearch.images.decode_errors import image_errors
 from imgsearch.images.formats import (
-    DECODE_ERROR,
-    TOO_MANY_PIXELS,
     TRUNCATED,
     DeadlineFile,
     DecodeLimits,
@@ -41,16 +38,24 @@ from imgsearch.images.formats import (
     orientation,
 )
 from imgsearch.images.gif import first_frame, on_its_canvas
-from imgsearch.images.jpeg import decode_reduced, lost_tail, unread_process
+from imgsearch.images.jpeg import decode_reduced, lost_tail
 from imgsearch.images.metadata import without_metadata
 from imgsearch.images.pixels import reduced_to_8bit
 from imgsearch.images.placement import ACROSS, Placement, centre_crop, placed, squash
-from imgsearch.images.signatures import UNSUPPORTED, sniff
+from imgsearch.images.signatures import sniff
 from imgsearch.images.thumbnail import as_jpeg, fitted, reduced
-from imgsearch.images.truncation import ends_early
-from imgsearch.lake.isolation import OUT_OF_MEMORY, isolated
+from imgsearch.lake.isolation import isolated
 
-__all__ = ["DecodeLimits", "Decoded", "Header", "ImageError", "decode", "decode_with_thumbnail", "read_header"]
+__all__ = [
+    "DecodeLimits",
+    "Decoded",
+    "Header",
+    "ImageError",
+    "decode",
+    "decode_with_detail",
+    "decode_with_thumbnail",
+    "read_header",
+]
 
 REDUCE_GAP = 4  # box averages leave at least this many times the wanted size
 
@@ -63,7 +68,7 @@ def read_header(content: bytes | memoryview, limits: DecodeLimits | None = None)
     """
     limits = limits or DecodeLimits()
     format = sniff(content)
-    with _image_errors(content, format):
+    with image_errors(content, format):
         fp = DeadlineFile(without_metadata(content, format), limits.seconds)
         return header_of(open_image(fp, format, limits), format, content)
 
@@ -98,18 +103,40 @@ def decode_with_thumbnail(
     return _decoded(content, _Request(size, limits or DecodeLimits(), _resampling(resample), fit, resize_to, True))
 
 
+def decode_with_detail(
+    content: bytes | memoryview,
+    size: tuple[int, int],
+    detail: tuple[int, int],
+    limits: DecodeLimits | None = None,
+    resample: str = "bicubic",
+    fit: str = "squash",
+    resize_to: int | None = None,
+    *,
+    thumbnail: bool = False,
+) -> Decoded:
+    """As ``decode``, with the same view of the picture at the size ``detail``, made of the same decoded pixels.
+
+    A picture much larger than ``size`` was reduced to no less than twice that; ``detail`` is made of what is left.
+    """
+    filter = _resampling(resample)
+    return _decoded(content, _Request(size, limits or DecodeLimits(), filter, fit, resize_to, thumbnail, detail))
+
+
 class Decoded(NamedTuple):
-    """``pixels``: see ``decode``. ``thumbnail``: a JPEG (``images/thumbnail``), ``None`` where none was asked for."""
+    """``pixels``: see ``decode``. ``thumbnail``: a JPEG (``images/thumbnail``), and ``detail``: the view at another
+    size; ``None`` where none was asked for. ``frame``: the part of the picture that is seen (``Placement.frame``)."""
 
     pixels: NDArray[np.uint8]
     thumbnail: bytes | None
+    detail: NDArray[np.uint8] | None = None
+    frame: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
 
 
 def _decoded(content: bytes | memoryview, request: _Request) -> Decoded:
     _check_fit(request.size, request.fit, request.resize_to)
     format = sniff(content)
     fp = DeadlineFile(without_metadata(content, format), request.limits.seconds)
-    with _image_errors(content, format):
+    with image_errors(content, format):
         before_opening = format == "WEBP" and _apart(check_canvas(fp.getvalue(), request.limits))
         if before_opening or request.limits.apart:
             return _in_child(fp, format, request, lambda: _pixels(_opened(fp, format, request), fp))
@@ -128,12 +155,19 @@ class _Request(NamedTuple):
     fit: str
     resize_to: int | None
     thumbnail: bool = False
+    detail: tuple[int, int] | None = None
+
+    def placement(self, source: tuple[int, int], size: tuple[int, int]) -> Placement:
+        """How a picture of ``source`` (width, height) pixels comes to ``size``."""
+        if self.fit != "crop" or self.resize_to is None:
+            return squash(size)
+        return centre_crop(source, size, round(self.resize_to * size[0] / self.size[0]))
 
 
 class _Picture(NamedTuple):
     """An opened image, and what is to become of it. ``part``: its (width, height) in what the decoder gives.
 
-    ``thumbnail``: the (width, height) of its thumbnail, ``None`` for no thumbnail.
+    ``thumbnail``: the (width, height) of its thumbnail, ``detail``: how it comes to the other size; or ``None``.
     """
 
     im: ImageFile.ImageFile
@@ -143,6 +177,7 @@ class _Picture(NamedTuple):
     filter: Image.Resampling
     cost: Cost
     thumbnail: tuple[int, int] | None
+    detail: Placement | None
 
     @property
     def whole(self) -> tuple[int, int]:
@@ -154,16 +189,16 @@ def _opened(fp: DeadlineFile, format: str, request: _Request) -> _Picture:
     im = open_image(fp, format, request.limits)
     turn = orientation(im)
     header = header_of(im, format, b"")
-    placement = squash(request.size)
-    if request.fit == "crop" and request.resize_to is not None:
-        placement = centre_crop((header.width, header.height), request.size, request.resize_to)
+    source = header.width, header.height
+    placement = request.placement(source, request.size)
     whole = placement.whole[::-1] if turn in ACROSS else placement.whole
     part = decode_reduced(im, whole) if isinstance(im, JpegImagePlugin.JpegImageFile) else im.size
     content = fp.getvalue()
     cost = cost_of(im, format, content, request.limits.seconds)
-    checked(cost, format, (header.width, header.height), content, request.limits)
-    small = fitted(header.width, header.height) if request.thumbnail else None
-    return _Picture(im, part, turn, placement, request.filter, cost, small)
+    checked(cost, format, source, content, request.limits)
+    small = fitted(*source) if request.thumbnail else None
+    detail = None if request.detail is None else request.placement(source, request.detail)
+    return _Picture(im, part, turn, placement, request.filter, cost, small, detail)
 
 
 def _apart(cost: Cost) -> bool:
@@ -176,19 +211,23 @@ def _in_child(fp: DeadlineFile, format: str, request: _Request, work: Callable[[
 
     def guarded() -> Decoded:
         fp.restart()
-        with _image_errors(content, format):
+        with image_errors(content, format):
             return work()
 
     return isolated(guarded, request.limits.seconds, request.limits.memory - len(content))
 
 
 def _pixels(picture: _Picture, fp: DeadlineFile) -> Decoded:
-    """The decoded picture as the network takes it, and its thumbnail."""
+    """The decoded picture as the network takes it, its thumbnail and its detail."""
     pixels, part = _load(picture, fp)
     small = picture.thumbnail and as_jpeg(reduced(pixels, part, picture.turn, picture.thumbnail))
-    out = placed(pixels, part, picture.turn, picture.placement, picture.filter).convert("RGB")
+    views = [
+        np.array(placed(pixels, part, picture.turn, each, picture.filter).convert("RGB"))
+        for each in (picture.placement, picture.detail)
+        if each is not None
+    ]
     fp.check()
-    return Decoded(np.array(out), small or None)
+    return Decoded(views[0], small or None, views[1] if len(views) > 1 else None, picture.placement.frame)
 
 
 def _load(picture: _Picture, fp: DeadlineFile) -> tuple[Image.Image, tuple[float, float]]:
@@ -228,59 +267,3 @@ def _check_fit(size: tuple[int, int], fit: str, resize_to: int | None) -> None:
         raise ValueError(f"unknown fit {fit!r}; known: squash, crop")
     if fit == "crop" and (resize_to is None or resize_to < max(size)):
         raise ValueError(f"fit='crop' needs resize_to of at least {max(size)}, not {resize_to}")
-
-
-@contextmanager
-def _image_errors(content: bytes | memoryview, format: str) -> Iterator[None]:
-    """Whatever Pillow raises, as ``ImageError``."""
-    try:
-        yield
-    except ImageError:
-        raise
-    except MemoryError:
-        raise ImageError(OUT_OF_MEMORY, f"the {format} image does not fit into memory") from None
-    except Image.DecompressionBombError:
-        raise ImageError(TOO_MANY_PIXELS, f"{format}: more pixels than Pillow allows") from None
-    except NotImplementedError as error:
-        raise ImageError(UNSUPPORTED, f"{format}: {remark(error)}") from None
-    except Exception as error:
-        reason = _reason(error)
-        if format == "JPEG" and (process := unread_process(bytes(content))) is not None:
-            raise ImageError(UNSUPPORTED, f"JPEG: {process} coding is not read") from None
-        if reason == DECODE_ERROR and ends_early(bytes(content), format):
-            reason = TRUNCATED
-        raise ImageError(reason, f"{format}: {remark(error)}") from None
-
-
-def remark(error: Exception) -> str:
-    """What a decoder says of a file, cut where it may begin to quote the file's bytes; else the error's type.
-
-    >>> remark(SyntaxError("broken PNG file (chunk b'root:x:0')"))
-    'broken PNG file'
-    >>> remark(ValueError(b"Token too long found in data: root"))
-    'Token too long found in data'
-    >>> remark(KeyError("root"))
-    'KeyError'
-    """
-    text = error.args[0] if error.args else ""
-    if isinstance(text, bytes):
-        text = text.decode("ascii", "replace")
-    own = isinstance(text, str) and isinstance(error, OSError | ValueError | SyntaxError | EOFError | RuntimeError)
-    text = _QUOTES.split(text)[0].strip() if own and not isinstance(error, UnicodeError) else ""
-    return text if len(text) > 3 else type(error).__name__
-
-
-_QUOTES = re.compile(r"""[:(\['"\n]|\bb['"]""")
-_SIGNS = (
-    (OUT_OF_MEMORY, ("out of memory", "memory error", "cannot allocate")),
-    (TRUNCATED, ("truncated", "unexpected end", "not enough", "unexpectedly", "end of file")),
-    (UNSUPPORTED, ("unsupported", "not supported", "unknown pixel mode", "unknown compression")),
-)
-
-
-def _reason(error: Exception) -> str:
-    text = str(error).lower()
-    for reason, signs in _SIGNS:
-        if any(sign in text for sign in signs):
-            return reason
-    return DECODE_ERROR

@@ -21,6 +21,12 @@ class Placement:
     whole: tuple[int, int]
     cut: tuple[int, int, int, int]
 
+    @property
+    def frame(self) -> tuple[float, float, float, float]:
+        """The part of the picture that is kept: x, y, width, height as shares of it."""
+        (across, down), (left, top, right, bottom) = self.whole, self.cut
+        return left / across, top / down, (right - left) / across, (bottom - top) / down
+
 
 def squash(size: tuple[int, int]) -> Placement:
     """Both sides to ``size`` (height, width), whatever the picture's shape."""

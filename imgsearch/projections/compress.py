@@ -20,11 +20,13 @@ from imgsearch.lake.runs import RunSummary, Stopwatch, exclusive, finish
 from imgsearch.lake.store import TableStore
 from imgsearch.projections.learning import learn_projection, named_images, tell
 from imgsearch.projections.moments import Moments, merge_moments, moments_of_batches
+from imgsearch.projections.pending import without_vector
 from imgsearch.projections.projecting import compress
 from imgsearch.projections.projection import DEFAULT_WHITENING, Projection, fit, from_mllib, is_learned, overlap_at_k
+from imgsearch.projections.region_vectors import write_region_vectors
 from imgsearch.projections.spaces import EncoderRecord, encoder_record, find_projection, keep_projection
 from imgsearch.projections.storage import expand, loss, shrink
-from imgsearch.tables import EMBEDDINGS, PROJECTIONS, VECTORS
+from imgsearch.tables import EMBEDDINGS, PROJECTIONS, REGION_VECTORS, VECTORS
 from imgsearch.vectors import double_lists, unpack
 
 DEFAULT_COMPONENTS = 256
@@ -198,7 +200,10 @@ def row_lists(batches: Batches) -> Batches:
 def _write_vectors(
     warehouse: TableStore, embeddings: DataFrame, projection: Projection, is_new: bool
 ) -> tuple[int, int]:
-    """Vectors for the embeddings that have none in this projection. Returns how many were tried and how many failed."""
+    """Vectors for the embeddings (and regions) without one in this projection.
+
+    Returns how many images were tried and how many failed.
+    """
     projection_id = projection.projection_id
     todo = embeddings
     if not is_new:
@@ -215,6 +220,7 @@ def _write_vectors(
         if n > n_good:
             lost = rows.select("image_id").where(F.col("vector").isNull())
             quarantine(warehouse, without_direction(lost), "compress", projection.encoder_id)
+        write_region_vectors(warehouse, projection, is_new)
         return n, n - n_good
     finally:
         rows.unpersist()
@@ -234,23 +240,9 @@ def _remove_outdated(warehouse: TableStore) -> None:
     current = [row["projection_id"] for row in latest.values()]
     current += [plain[e] for e, row in latest.items() if is_learned(row["engine"]) and e in plain]
     outdated = ~F.col("projection_id").isin(*current)
-    if not warehouse.read(VECTORS).where(outdated).isEmpty():
-        warehouse.delete(VECTORS, outdated)
-
-
-def without_vector(warehouse: TableStore, embeddings: DataFrame, vectors: DataFrame) -> DataFrame:
-    """The rows of ``embeddings`` whose ``image_id`` is not in ``vectors``, at the cost of the rows that come back.
-
-    Ids are compared first. Then only embeddings are read that are no older than the oldest of the new ones: Delta knows
-    the least and greatest ``embedded_at`` of each file and skips the others.
-    """
-    new = embeddings.select("image_id", "embedded_at").join(vectors.select("image_id"), on="image_id", how="left_anti")
-    new = warehouse.stage(new, "new-ids")  # its size is then known: a few ids go to the rows, and the rows stay
-    micros = F.unix_micros("embedded_at")
-    oldest, n_undated = new.agg(F.min(micros), F.count_if(micros.isNull())).collect()[0]  # one row
-    if oldest is not None and not n_undated:
-        embeddings = embeddings.where(F.col("embedded_at") >= F.timestamp_micros(F.lit(oldest)))
-    return embeddings.join(new.select("image_id"), on="image_id", how="left_semi")
+    for spec in (VECTORS, REGION_VECTORS):
+        if warehouse.exists(spec) and not warehouse.read(spec).where(outdated).isEmpty():
+            warehouse.delete(spec, outdated)
 
 
 def _loss(embeddings: DataFrame, total: int, projection: Projection) -> dict[str, object]:

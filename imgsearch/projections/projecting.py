@@ -26,12 +26,14 @@ def compress(embeddings: DataFrame, projection: Projection, storage: Precision =
 
 
 def project_batches(projection: Broadcast[Projection], storage: Precision) -> Callable[[Batches], Batches]:
-    """(image_id, embedding) batches → (image_id, vector) batches."""
+    """(…, embedding) batches → (…, vector) batches."""
 
     def project(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            vectors = projection.value.apply(unpack(batch.column(1), projection.value.dim))
-            yield pa.RecordBatch.from_arrays([batch.column(0), stored(vectors, storage)], names=["image_id", "vector"])
+            *others, embeddings = batch.columns
+            vectors = projection.value.apply(unpack(embeddings, projection.value.dim))
+            names = [*batch.schema.names[:-1], "vector"]
+            yield pa.RecordBatch.from_arrays([*others, stored(vectors, storage)], names=names)
 
     return project
 

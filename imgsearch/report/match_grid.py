@@ -13,6 +13,7 @@ from imgsearch.lake.session import is_connect
 from imgsearch.lake.store import TableStore
 from imgsearch.report.grid import Grid, grid_of
 from imgsearch.report.thumbnail_rows import thumbnails
+from imgsearch.tables import BOX
 
 COLUMNS = ("query_id", "query_path", "rank", "image_id", "path", "score")
 
@@ -37,7 +38,8 @@ def grid_of_frame(matches: DataFrame, n_queries: int, top_k: int, store: TableSt
     queries = matches.select("query_path", "query_id").distinct().orderBy("query_path", "query_id")
     first = [row["query_id"] for row in queries.limit(n_queries + 1).collect()]
     shown = matches.where(F.col("query_id").isin(first[:n_queries]) & (F.col("rank") <= top_k))
-    rows = [row.asDict() for row in shown.select(*COLUMNS).collect()]
+    boxes = [name for name in BOX if name in matches.columns]
+    rows = [row.asDict() for row in shown.select(*COLUMNS, *boxes).collect()]
     more = f"Only the first {n_queries:,} are shown; n_queries=… shows more." if len(first) > n_queries else ""
     return grid_of(rows, _thumbnails(matches, rows, store), more)
 

@@ -22,6 +22,7 @@ from imgsearch.report.album import Album, Record, records
 from imgsearch.report.clusters import drawn_clusters, name_of, not_drawn, ranked, small_clusters
 from imgsearch.report.colouring import Colouring, colouring
 from imgsearch.report.data import MAP_POINTS, MATCHES_PER_QUERY, MAX_QUERIES, ReportData
+from imgsearch.report.match_boxes import box_of_match, box_of_query, drawing
 from imgsearch.report.palette import DARK, DARK_PAGE, LIGHT, LIGHT_PAGE, RAMP, assign_marks, outline
 from imgsearch.report.text import count, decimal, duration, moment
 from imgsearch.terminal import is_missing, visible
@@ -211,15 +212,20 @@ def _searches(data: ReportData, album: Album) -> list[Record]:
         key = str(row.get("query_id"))
         if key not in searches and len(searches) == MAX_QUERIES:
             continue
-        entry = searches.setdefault(key, {"query": album.picture(key, row.get("query_path")), "matches": []})
+        query = album.picture(key, row.get("query_path"))
+        part = drawing(box_of_query(key), query.width, query.height)
+        entry = searches.setdefault(key, {"query": query, "part": part, "matches": []})
         entry["matches"].append((int(row.get("rank") or 0), row))
     for entry in searches.values():
         ordered = [row for _, row in sorted(entry["matches"], key=lambda pair: pair[0])][:MATCHES_PER_QUERY]
-        entry["matches"] = [
-            {"picture": album.picture(r.get("image_id"), r.get("path")), "score": decimal(r.get("score"))}
-            for r in ordered
-        ]
+        entry["matches"] = [_match(row, album) for row in ordered]
     return list(searches.values())
+
+
+def _match(row: Record, album: Album) -> Record:
+    picture = album.picture(row.get("image_id"), row.get("path"))
+    part = drawing(box_of_match(row), picture.width, picture.height)
+    return {"picture": picture, "score": decimal(row.get("score")), "part": part}
 
 
 def _metrics(data: ReportData) -> Record:

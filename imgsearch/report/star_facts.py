@@ -56,7 +56,11 @@ FACT_MATCH = star_table(
     image_id STRING COMMENT 'the image that was found',
     path STRING COMMENT 'the first of its paths then',
     score FLOAT COMMENT 'cosine, higher is better',
-    is_match BOOLEAN COMMENT 'the score reaches the calibrated threshold; null without one'
+    is_match BOOLEAN COMMENT 'the score reaches the calibrated threshold; null without one',
+    region_x FLOAT COMMENT 'left edge of the part of the image that has the score, as a share; null: the whole image',
+    region_y FLOAT COMMENT 'its upper edge',
+    region_w FLOAT COMMENT 'its width',
+    region_h FLOAT COMMENT 'its height'
     """,
     "query_id rank",
     {"search_id": "dim_search", "query_id": "dim_query", "image_id": IMAGE},

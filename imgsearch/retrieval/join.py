@@ -139,7 +139,7 @@ def partial_topk(queries: Shared[Queries]) -> Callable[[Batches], Batches]:
                     clusters = batch.column(2).fill_null(UNCLUSTERED).to_numpy().astype(np.int64)
                     rows, keys = unit_rows(batch.column(1), dim), keys_of(batch.column(0))
                     probing.update(rows, keys, clusters, excluded, request.min_score)
-            yield from _packed(probing.result(), request.block)
+            yield from packed_blocks(probing.result(), request.block)
             return
         running: RunningTopK | None = None
         for batch in batches:
@@ -148,7 +148,7 @@ def partial_topk(queries: Shared[Queries]) -> Callable[[Batches], Batches]:
                 rows, keys = unit_rows(batch.column(1), dim), keys_of(batch.column(0))
                 running.update(rows, keys, excluded, request.min_score)
         if running is not None:
-            yield from _packed(running.result(), request.block)
+            yield from packed_blocks(running.result(), request.block)
 
     return find
 
@@ -157,14 +157,7 @@ def merge_blocks(block_size: int) -> Callable[[pa.Table], pa.Table]:
     """Level two: the rows of one block of queries, from all tasks → its final ranks."""
 
     def merge_block(table: pa.Table) -> pa.Table:
-        top_k = table.column("k")[0].as_py()
-        parts = [
-            TopK(
-                np.frombuffer(keys.as_py(), "<i8").reshape(-1, top_k),
-                np.frombuffer(scores.as_py(), "<f4").reshape(-1, top_k),
-            )
-            for keys, scores in zip(table.column("keys"), table.column("scores"), strict=True)
-        ]
+        top_k, parts = unpacked_block(table)
         best = merge(parts, top_k)
         n_queries = len(best.ids)
         first = table.column("block")[0].as_py() * block_size
@@ -202,7 +195,8 @@ def sole_id() -> Column:
     return F.when(first == last, first).otherwise(F.raise_error(collision))
 
 
-def _packed(best: TopK, block: int) -> Iterator[pa.RecordBatch]:
+def packed_blocks(best: TopK, block: int) -> Iterator[pa.RecordBatch]:
+    """The rows of ``PARTIAL_SCHEMA`` of a task's answer, one for each ``block`` queries."""
     for number, start in enumerate(range(0, len(best.ids), block)):
         scores = best.scores[start : start + block].astype("<f4").tobytes()
         keys = best.ids[start : start + block].astype("<i8").tobytes()
@@ -213,3 +207,16 @@ def _packed(best: TopK, block: int) -> Iterator[pa.RecordBatch]:
             ],
             names=["block", "k", "scores", "keys"],
         )  # fmt: skip
+
+
+def unpacked_block(table: pa.Table) -> tuple[int, list[TopK]]:
+    """``top_k``, and the answer that each row of ``PARTIAL_SCHEMA`` holds; all are of one block of queries."""
+    top_k = table.column("k")[0].as_py()
+    parts = [
+        TopK(
+            np.frombuffer(keys.as_py(), "<i8").reshape(-1, top_k),
+            np.frombuffer(scores.as_py(), "<f4").reshape(-1, top_k),
+        )
+        for keys, scores in zip(table.column("keys"), table.column("scores"), strict=True)
+    ]
+    return top_k, parts

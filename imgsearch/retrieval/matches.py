@@ -10,15 +10,20 @@ from pyspark.sql import functions as F
 from imgsearch.lake.identifiers import quoted_part
 from imgsearch.retrieval.join import image_key, sole_id
 from imgsearch.retrieval.queries import QueryBatch
+from imgsearch.tables import BOX
 
 
 def named_matches(ranked: DataFrame, queries: QueryBatch, images: DataFrame, threshold: float | None) -> DataFrame:
-    """``join.search``'s rows with names in place of numbers: the columns of ``matches``."""
+    """``join.search``'s rows with names in place of numbers: the columns of ``matches``.
+
+    Those of ``BOX`` are among them where ``ranked`` has them (``region_join.with_boxes``).
+    """
     match = F.lit(None).cast("boolean") if threshold is None else F.col("score") >= F.lit(threshold).cast("float")
     inliers = F.col("inliers") if "inliers" in ranked.columns else F.lit(None).cast("int")
     return _named(ranked, queries, images).select(
-        "query_id", "query_path", "rank", "image_id", "path", "score", match.alias("is_match"), inliers.alias("inliers")
-    )
+        "query_id", "query_path", "rank", "image_id", "path", "score", match.alias("is_match"),
+        inliers.alias("inliers"), *(name for name in BOX if name in ranked.columns),
+    )  # fmt: skip
 
 
 def named_groups(support: DataFrame, queries: QueryBatch, images: DataFrame, column: str) -> DataFrame:

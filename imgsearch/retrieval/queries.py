@@ -26,6 +26,7 @@ from imgsearch.lake.store import TableStore, read_any
 from imgsearch.projections.projecting import compress
 from imgsearch.projections.projection import Projection
 from imgsearch.projections.spaces import EncoderRecord, gallery_of
+from imgsearch.retrieval.boxed_queries import BOX_COLUMNS, answered, boxed_files, cut_boxes, has_boxes
 from imgsearch.retrieval.columns import faults_in, refuse_faults, refuse_repeated, vector_column_of
 from imgsearch.retrieval.frames import vector_expression
 from imgsearch.tables import IMAGES
@@ -33,7 +34,7 @@ from imgsearch.topk.topk import NOBODY
 from imgsearch.vectors import Ids, Matrix, unit_rows, unpack
 
 MAX_BYTES = 1_000_000_000
-SHA256 = re.compile(r"[0-9a-f]{64}")
+OWN_IMAGE = re.compile(r"([0-9a-f]{64})(#.*)?")  # an image, and perhaps a part of it
 
 
 class QueryBatch(NamedTuple):
@@ -47,9 +48,9 @@ class QueryBatch(NamedTuple):
     @property
     def own(self) -> Ids:
         """(n,) int64: the key of each query's own image in the gallery; ``NOBODY`` where its id is no sha-256."""
-        rows = [i for i, name in enumerate(self.ids) if SHA256.fullmatch(name)]
+        images = {i: match[1] for i, name in enumerate(self.ids) if (match := OWN_IMAGE.fullmatch(name))}
         keys = np.full(len(self.ids), NOBODY, np.int64)
-        keys[rows] = order_keys(pa.array([self.ids[i] for i in rows], pa.string()))
+        keys[list(images)] = order_keys(pa.array(list(images.values()), pa.string()))
         return keys
 
 
@@ -60,27 +61,50 @@ def read_queries(
 
     Raises ``UserError`` where they cannot be compared with the gallery; single images that cannot go to ``quarantine``.
     """
-    if config.queries.lower().endswith(".csv"):
-        rows = read_csv(config.queries, "queries", ["image_id"])
-        ids = spark.createDataFrame(pa.table({"image_id": [row["image_id"] for row in rows]}))
-        return _from_ids(warehouse, projection, config, ids)
-    table = read_any(spark, config.queries)
+    table = _csv_table(spark, config.queries) if is_csv(config.queries) else read_any(spark, config.queries)
     columns = {c.lower() for c in table.columns} if table is not None else set()
     if table is not None and "vector" in columns:
         return _from_vectors(projection, config, table)
+    if table is not None and has_boxes(table.columns) and columns & {"content", "path", "image_id"}:
+        if config.verify:
+            raise UserError(
+                f"--queries {config.queries}: --verify looks at whole pictures; these queries have x, y, w, h; "
+                "leave one of the two out"
+            )
+        return _from_files(warehouse, boxed_files(warehouse, table, MAX_BYTES), encoder, projection, config)
     if table is not None and "image_id" in columns and not columns & {"content", "path"}:
         return _from_ids(warehouse, projection, config, table)
-    return _from_images(spark, warehouse, encoder, projection, config)
-
-
-def _from_images(
-    spark: SparkSession, warehouse: TableStore, record: EncoderRecord, projection: Projection, config: SearchConfig
-) -> QueryBatch:
-    encoder = same_encoder(record.encoder_id, record.name, record.settings)
     source, holds_content = read_source(spark, config.queries, "queries", with_folders=False)
     files = source.files if holds_content else with_content(spark, source.files, MAX_BYTES)
     files = files.select(F.coalesce("path", F.lit("a row of the table")).alias("path"), "content")
-    graph = broadcast_graph(spark, encoder)
+    return _from_files(warehouse, files, encoder, projection, config)
+
+
+def is_csv(where: str) -> bool:
+    """Whether ``--queries`` names a CSV."""
+    return where.lower().endswith(".csv")
+
+
+def _csv_table(spark: SparkSession, where: str) -> DataFrame:
+    """A CSV with ``image_id``, or with ``path`` and a box, as texts. Raises ``UserError``."""
+    try:
+        rows = read_csv(where, "queries", ["image_id"])
+    except UserError as error:
+        try:
+            rows = read_csv(where, "queries", ["path", *BOX_COLUMNS])
+        except UserError:
+            raise error from None
+    names = ["image_id"] if "image_id" in rows[0] else ["path"]
+    names += [name for name in rows[0] if name.lower() in BOX_COLUMNS] if has_boxes(list(rows[0])) else []
+    return spark.createDataFrame(pa.table({name: pa.array([row[name] for row in rows], pa.string()) for name in names}))
+
+
+def _from_files(
+    warehouse: TableStore, files: DataFrame, record: EncoderRecord, projection: Projection, config: SearchConfig
+) -> QueryBatch:
+    """``path``, ``content`` (or null) and, of parts of pictures, ``box`` and ``refusal`` → the queries."""
+    encoder = same_encoder(record.encoder_id, record.name, record.settings)
+    graph = broadcast_graph(warehouse.spark, encoder)
     try:
         table, rows_in = _usable(warehouse, files, encoder, graph, projection, config)
     finally:
@@ -131,10 +155,14 @@ def _embedded(
 def _embedded_within(
     limits: DecodeLimits, files: DataFrame, encoder: Encoder, graph: Broadcast[bytes], augment: str | None
 ) -> tuple[DataFrame, int, int]:
+    is_boxed = "box" in files.columns
+    if is_boxed:
+        files = cut_boxes(files, limits)
     if augment is not None:
         ways = tuple(sorted({way.strip() for way in augment.split(",")}))
         files = files.withColumn("_mean", augment_udf(encoder, graph, limits, ways)("path", "content"))
-    rows = embed(files, encoder, graph, limits).drop("content").persist()
+    rows = embed(files, encoder, graph, limits).drop("content")
+    rows = (answered(rows) if is_boxed else rows).persist()
     try:
         rows_in, bad = rows.agg(F.count("*"), F.count("reason")).collect()[0]
     except Exception:

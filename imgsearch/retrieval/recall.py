@@ -16,6 +16,7 @@ from imgsearch.lake.store import TableStore
 from imgsearch.projections.projection import Projection
 from imgsearch.retrieval.join import image_key, search
 from imgsearch.retrieval.probes import UNCLUSTERED, choose_nprobe, nearest_clusters, recall_at_k
+from imgsearch.retrieval.region_join import search_regions
 from imgsearch.tables import VECTORS
 from imgsearch.vectors import Ids, Matrix
 
@@ -23,7 +24,8 @@ from imgsearch.vectors import Ids, Matrix
 class Search(NamedTuple):
     """One search with all that was asked of it. ``gallery``: ``image_id``, ``cluster_id``, ``vector``; narrowed.
 
-    ``nearest``: (n_queries, nprobe) int64, the clusters that each query probes; ``None``: all.
+    ``nearest``: (n_queries, nprobe) int64, the clusters that each query probes; ``None``: all. ``regions``:
+    ``image_id``, ``region``, ``vector`` of parts of images, where an image ranks by the best of them and itself.
     """
 
     queries: Matrix
@@ -34,6 +36,7 @@ class Search(NamedTuple):
     min_score: float
     codebook: Codebook | None = None
     nearest: Ids | None = None
+    regions: DataFrame | None = None
 
     def probing(self, nprobe: int | None) -> Search:
         """The same search of the ``nprobe`` nearest clusters of each query; ``None``: of all."""
@@ -48,11 +51,17 @@ class Search(NamedTuple):
         return None if self.nearest is None else int(self.nearest.shape[1])
 
     def find(self, rows: Ids | None = None, top_k: int | None = None, *, exact: bool = False) -> DataFrame:
-        """``join.search`` for the queries ``rows`` (all if not given); ``query_row`` counts in ``rows``."""
+        """``join.search`` for the queries ``rows`` (all if not given); ``query_row`` counts in ``rows``.
+
+        With ``regions`` it is ``region_join.search_regions``.
+        """
         some = slice(None) if rows is None else rows
         own = None if self.own is None else self.own[some]
         nearest = None if exact or self.nearest is None else self.nearest[some]
         cut = min(top_k or self.top_k, self.size)
+        if self.regions is not None:
+            queries = self.queries[some]
+            return search_regions(queries, self.gallery, self.regions, cut, own=own, min_score=self.min_score)
         return search(self.queries[some], self.gallery, cut, own=own, min_score=self.min_score, nearest=nearest)
 
 

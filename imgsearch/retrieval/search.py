@@ -33,6 +33,7 @@ from imgsearch.retrieval.matches import named_groups, named_matches
 from imgsearch.retrieval.probes import RECALL_METRIC
 from imgsearch.retrieval.queries import QueryBatch, read_queries
 from imgsearch.retrieval.recall import Check, Search
+from imgsearch.retrieval.region_join import regions_for_search, with_boxes, without_regions
 from imgsearch.retrieval.searches import Answered, new_search_id, record_search, write_answers
 from imgsearch.retrieval.spreading import best_of, lists_for_search, spread_ahead
 from imgsearch.retrieval.verifying import FIRST, VERIFIED, verified
@@ -45,8 +46,8 @@ WAIT_SECONDS = 300.0
 
 class Scope(NamedTuple):
     """What is searched: ``images`` (those for which ``--where`` holds), their vectors as ``gallery``, ``size`` of them;
-    the ``codebook`` where clusters are probed, the column to ``group_by``, and the ``lists`` of neighbours to spread
-    on."""
+    the ``codebook`` where clusters are probed, the column to ``group_by``, the ``lists`` of neighbours to spread on,
+    and the ``regions`` of the images where they rank by these too."""
 
     images: DataFrame
     gallery: DataFrame
@@ -54,6 +55,7 @@ class Scope(NamedTuple):
     codebook: Codebook | None
     group_by: str | None
     lists: DataFrame | None
+    regions: DataFrame | None
 
 
 class SearchReport(NamedTuple):
@@ -79,7 +81,8 @@ def run(spark: SparkSession, config: SearchConfig) -> RunSummary:
     recall = _say_recall(warehouse, projection, search, check, nearest, config, report)
     matches = _ranked(search, nearest, first, scope, config)
     matches = _verified(warehouse, queries, matches, scope, report) if config.verify else matches
-    named = named_matches(matches, queries, scope.images, _threshold(warehouse, projection)).persist()
+    placed = matches if scope.regions is None else with_boxes(matches, warehouse, projection.projection_id)
+    named = named_matches(placed, queries, scope.images, _threshold(warehouse, projection)).persist()
     result = named
     if scope.group_by is not None:
         result = _grouped(warehouse, search, scope, queries, config, report)
@@ -122,7 +125,9 @@ def _scope(warehouse: TableStore, projection: Projection, config: SearchConfig) 
                 "nprobe", config.nprobe, f"there are {len(clusters.cluster_ids)} clusters; ask for fewer"
             )
     lists = lists_for_search(warehouse, projection.projection_id) if config.spread else None
-    return Scope(images, gallery, size, clusters, group_by, lists)
+    narrow = _narrow(images, config)
+    regions = regions_for_search(warehouse, projection.projection_id, narrow) if config.regions else None
+    return Scope(images, gallery, size, clusters, group_by, lists, regions)
 
 
 def plan(
@@ -132,7 +137,7 @@ def plan(
     of images that come first whatever follows: an expanded query keeps the nearest of the query as it was."""
     search = Search(
         queries.vectors, queries.own if config.exclude_self else None, scope.gallery, scope.size, config.top_k,
-        NO_SCORE if config.min_score is None else config.min_score, scope.codebook,
+        NO_SCORE if config.min_score is None else config.min_score, scope.codebook, regions=scope.regions,
     )  # fmt: skip
     first = np.empty((len(search.queries), 0), np.int64)
     if config.expand:
@@ -222,14 +227,7 @@ def _gallery(
     warehouse: TableStore, projection: Projection, images: DataFrame, config: SearchConfig
 ) -> tuple[DataFrame, int]:
     """What is searched, and its size. Raises ``UserError`` where it is empty, outdated or smaller than ``top_k``."""
-    narrow: Callable[[DataFrame], DataFrame] | None = None
-    if config.where is not None:
-        ids = images.select("image_id").distinct()
-
-        def narrow(vectors: DataFrame) -> DataFrame:
-            return vectors.join(ids, on="image_id", how="left_semi")
-
-    gallery = gallery_of(warehouse, projection.projection_id, narrow)
+    gallery = gallery_of(warehouse, projection.projection_id, _narrow(images, config))
     try:
         with silent():
             size = gallery.select("image_id").count()
@@ -252,6 +250,14 @@ def _gallery(
     return gallery, size
 
 
+def _narrow(images: DataFrame, config: SearchConfig) -> Callable[[DataFrame], DataFrame] | None:
+    """What keeps the rows of the images for which ``--where`` holds; ``None``: all are searched."""
+    if config.where is None:
+        return None
+    ids = images.select("image_id").distinct()
+    return lambda vectors: vectors.join(ids, on="image_id", how="left_semi")
+
+
 def _threshold(warehouse: TableStore, projection: Projection) -> float | None:
     """The calibrated threshold of this projection, if there is one."""
     if not warehouse.exists(CALIBRATIONS):
@@ -272,6 +278,8 @@ def _say_what_is_missing(
     warehouse: TableStore, projection: Projection, scope: Scope, config: SearchConfig, report: SearchReport
 ) -> None:
     """Count the embedded images that ``compress`` has not seen, and the vectors that ``neighbours`` has not."""
+    if config.where is None and scope.regions is not None:
+        report.notes.extend(without_regions(warehouse, projection.projection_id, scope.size))
     if config.where is None:
         n_lists = scope.size if scope.lists is None else scope.lists.count()
         if scope.size > n_lists:

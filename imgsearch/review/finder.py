@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import threading
 from typing import NamedTuple
 
@@ -14,23 +13,14 @@ from imgsearch.encoders.encoder import Encoder, same_encoder
 from imgsearch.encoders.graphs import graph_of
 from imgsearch.encoders.runtime import Runtime, load_runtime
 from imgsearch.errors import ImageError
-from imgsearch.images.decode import DecodeLimits, decode, read_header
+from imgsearch.images.boxes import Box, cut
+from imgsearch.images.decode import DecodeLimits
 from imgsearch.projections.projection import vanished
 from imgsearch.review.collection import Collection
 from imgsearch.topk.topk import RunningTopK
 
 UPLOAD_LIMITS = DecodeLimits(max_pixels=100_000_000, seconds=10.0)
 MAX_UPLOAD_BYTES = 32_000_000
-LARGEST_SIDE = 2048  # of an upload from which a box is cut
-
-
-class Box(NamedTuple):
-    """A part of a picture, as shares of its width and height, 0..1."""
-
-    x: float
-    y: float
-    width: float
-    height: float
 
 
 class Found(NamedTuple):
@@ -79,7 +69,7 @@ class Finder:
     def vector_of(self, content: bytes, box: Box | None = None) -> NDArray[np.float32]:
         """A picture's vector, (dim,) float32. Raises ``ImageError`` where it cannot be used."""
         encoder, runtime = self.encoder()
-        content = content if box is None else cut(content, box)
+        content = content if box is None else cut(content, box, UPLOAD_LIMITS)
         embedded = embed_files([lambda: content], runtime, encoder.preprocessing, encoder.dim, UPLOAD_LIMITS)
         if embedded.errors[0] is not None:
             raise embedded.errors[0]
@@ -87,19 +77,3 @@ class Finder:
         if vanished(vectors)[0]:
             raise ImageError("no_direction", "nothing of the embedding is left after the mean is taken away")
         return np.asarray(vectors[0], np.float32)
-
-
-def cut(content: bytes, box: Box) -> bytes:
-    """A part of a picture, as a PNG, from at most ``LARGEST_SIDE`` pixels a side. Raises ``ImageError``."""
-    from PIL import Image
-
-    header = read_header(content, UPLOAD_LIMITS)
-    scale = min(1.0, LARGEST_SIDE / max(header.width, header.height))
-    size = max(1, round(header.height * scale)), max(1, round(header.width * scale))
-    pixels = decode(content, size, UPLOAD_LIMITS)
-    top, left = int(box.y * size[0]), int(box.x * size[1])
-    bottom, right = round((box.y + box.height) * size[0]), round((box.x + box.width) * size[1])
-    part = pixels[top : max(bottom, top + 1), left : max(right, left + 1)]
-    out = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(part)).save(out, "PNG")
-    return out.getvalue()

@@ -9,11 +9,12 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from imgsearch.errors import ImageError, UserError
+from imgsearch.images.boxes import Box
 from imgsearch.review import atlas, copies, details, tags
 from imgsearch.review.answers import Answers
 from imgsearch.review.atlas import Atlas
 from imgsearch.review.deciding import DecisionError, decide, reviewer_name
-from imgsearch.review.finder import MAX_UPLOAD_BYTES, Box
+from imgsearch.review.finder import MAX_UPLOAD_BYTES
 from imgsearch.review.guard import Guard
 from imgsearch.review.pictures import SIZES, Pictures
 from imgsearch.review.watch import Watch
@@ -259,10 +260,7 @@ def _box(request: Request) -> Box | None:
         box = Box(*(float(value or "") for value in given))
     except ValueError:
         box = Box(-1, -1, -1, -1)
-    inside = (
-        0 <= box.x < 1 and 0 <= box.y < 1 and 0 < box.width <= 1 - box.x + 1e-6 and 0 < box.height <= 1 - box.y + 1e-6
-    )
-    if not inside:
+    if not box.lies_inside:
         raise DecisionError("the box does not lie in the picture")
     return box
 

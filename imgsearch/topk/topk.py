@@ -98,6 +98,10 @@ class RunningTopK:
             self._seen += stop - start
             start = stop
 
+    def thresholds(self) -> NDArray[np.float32]:
+        """(n_queries,) float32: lower bounds of the k-th scores, -inf where fewer than k rows were found yet."""
+        return self._best.thresholds.copy()
+
     def result(self) -> TopK:
         """What stands now; ``update`` may go on afterwards."""
         return in_order(self._best)

@@ -24,7 +24,8 @@ from support.image_files import files, picture, saved, scan_bomb, turned
 
 from imgsearch.images import decode as decoding
 from imgsearch.images import formats
-from imgsearch.images.decode import DecodeLimits, Header, ImageError, decode, read_header
+from imgsearch.images.boxes import Box
+from imgsearch.images.decode import DecodeLimits, Header, ImageError, decode, decode_with_detail, read_header
 from imgsearch.images.formats import DeadlineFile
 
 # Kinds that Pillow alone would show differently, by the rules in core/pixels.py
@@ -424,3 +425,22 @@ print("done")
     )  # fmt: skip
     assert ran.stdout == "done\n"
     assert ran.stderr == ""
+
+
+@pytest.mark.parametrize(("size", "side"), [((3000, 2000), 64), ((90, 70), 64), ((64, 200), 32)])
+@pytest.mark.parametrize(("fit", "resize_to"), [("squash", None), ("crop", 72)])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_detail_is_the_same_view_larger_and_costs_the_picture_nothing(
+    size: tuple[int, int], side: int, fit: str, resize_to: int | None, kind: str
+) -> None:
+    out = io.BytesIO()
+    Image.radial_gradient("L").convert("RGB").resize(size).save(out, kind, quality=95)
+    recipe = (None, "bicubic", fit, resize_to)
+    pixels, _, detail, frame = decode_with_detail(out.getvalue(), (side, side), (2 * side, 2 * side), *recipe)
+    np.testing.assert_array_equal(pixels, decode(out.getvalue(), (side, side), *recipe))
+    assert detail is not None
+    assert detail.shape == (2 * side, 2 * side, 3)
+    assert (frame == (0, 0, 1, 1)) == (fit == "squash")
+    assert Box(*frame).lies_inside
+    halved = detail.reshape(side, 2, side, 2, 3).mean((1, 3))
+    assert np.abs(halved - pixels).mean() < 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from imgsearch.images.boxes import Box
 from imgsearch.report.grid import grid_of
 
 
@@ -42,3 +43,15 @@ def test_a_name_that_would_turn_the_line_round_is_spelt_out() -> None:
     page = grid_of([match("a", 1, "/g/photo\u202egpj.exe")], {})._repr_html_()
     assert "\u202e" not in page
     assert "photo\\u202egpj.exe" in page
+
+
+def test_the_part_that_matched_and_the_part_that_was_asked_with_are_drawn() -> None:
+    whole = {"region_x": None, "region_y": None, "region_w": None, "region_h": None}
+    part = {"region_x": 0.5, "region_y": 0.25, "region_w": 0.5, "region_h": 0.5}
+    query = "0" * 64 + "#0.1,0.2,0.3,0.4"
+    rows = [match(query, 1, "/g/1.jpg") | part, match(query, 2, "/g/2.jpg") | whole, match(query, 3, "/g/3.jpg")]
+    grid = grid_of(rows, {f"/g/{i}.jpg": b"\xff\xd8" for i in (1, 2, 3)} | {f"/q/{query}.jpg": b"\xff\xd8"})
+    assert [cell.box for cell in grid.rows[0]] == [Box(0.1, 0.2, 0.3, 0.4), Box(0.5, 0.25, 0.5, 0.5), None, None]
+    page = grid._repr_html_()
+    assert page.count("border:2px solid") == 2
+    assert "left:50%;top:25%;width:50%;height:50%" in page

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from datetime import datetime
 from html.parser import HTMLParser
 from pathlib import Path
@@ -266,3 +268,16 @@ def test_a_failing_report_leaves_the_old_page(tmp_path: Path) -> None:
         write_report(collection(["a", "b"], thumbnails={f"{0:064x}": "/abs.jpg"}), tmp_path)
     assert page.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["index.html"]
+
+
+def test_a_part_that_matched_is_framed_as_its_thumbnail_is_fitted() -> None:
+    data = collection(["a.jpg", "b.jpg", "c.jpg"])
+    assert "<rect" not in render(data).partition('id="searches"')[2].partition("</section>")[0]
+    part = {"region_x": 0.5, "region_y": 0.0, "region_w": 0.5, "region_h": 0.5}
+    matches = data.matches.assign(**{name: [value, None] for name, value in part.items()})
+    drawn = render(replace(data, matches=matches)).partition('id="searches"')[2].partition("</section>")[0]
+    assert drawn.count("<rect") == 1
+    assert "A frame is drawn" in drawn
+    view = re.search(r'<svg class="part" viewBox="0 0 (\d+) \d+" [^>]*><rect x="([\d.]+)"', drawn)
+    assert view is not None
+    assert float(view[2]) == int(view[1]) / 2

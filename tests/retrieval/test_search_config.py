@@ -23,6 +23,8 @@ SEARCH = ["--warehouse", "w", "--queries", "q"]
         ("search", [*SEARCH, "--group-best", "0"], "--group-best 0: must be between 1 and 100"),
         ("search", [*SEARCH, "--expand", "-1"], "--expand -1: must be between 0 and 100"),
         ("search", [*SEARCH, "--spread", "--group-by", "site"], "--spread and --group-by site: give one"),
+        ("search", [*SEARCH, "--regions", "--nprobe", "3"], "--regions and --nprobe: give one; --regions compares"),
+        ("search", [*SEARCH, "--regions", "--spread"], "--regions and --spread: give one"),
         ("search", [*SEARCH, "--output", "x.txt"], "must end in .csv or .parquet"),
         ("dedup", ["--warehouse", "w", "--threshold", "0.2"], "--threshold 0.2: must be between 0.5 and 1"),
         ("dedup", ["--warehouse", "w", "--output", "x"], "must end in .csv or .parquet"),
