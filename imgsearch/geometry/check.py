@@ -27,7 +27,7 @@ PLACE = 4
 #: Blocks that have to have something to compare.
 BLOCKS = 9
 #: Agreement of a copy: where the whole of one lies over the whole of the other, and where a similarity was fitted.
-WHOLE, PART = 0.7, 0.9
+WHOLE, PART = 0.7, 0.92
 #: Share of one of the two pictures that has to be covered.
 COVERED = 0.5
 
