@@ -88,7 +88,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         "imgsearch tests",
         **interpreted,
         spark__master="local[2]",
-        spark__driver__memory="1g",
+        spark__driver__memory="2g",
         spark__sql__shuffle__partitions="2",
         spark__sql__warehouse__dir=str(tmp_path_factory.mktemp("catalog")),
         spark__sql__catalogImplementation="in-memory",

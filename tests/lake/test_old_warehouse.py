@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 
 from imgsearch import pipeline
 from imgsearch.clusters import cluster
+from imgsearch.clusters.store import with_rank
 from imgsearch.config import (
     CalibrateConfig,
     ClusterConfig,
@@ -126,6 +127,7 @@ def written_as_then(spark: SparkSession, new: Path, old: Path) -> None:
             continue
         frame = warehouse.read(spec)
         frame = frame.withColumnsRenamed(FORMER_NAMES)
+        frame = with_rank(frame) if spec is MEMBERS else frame  # stored then, computed where it is needed now
         columns = struct(FIRST_RELEASE[spec.name])
         own = [name for name in frame.columns if name not in spec.columns and name not in columns.names]
         rows = frame.select(*[F.col(f.name).cast(f.dataType) for f in columns], *(own if spec.open else []))
