@@ -105,6 +105,8 @@ def test_a_session_from_disk(written: Path) -> None:
         page.keyboard.press("Control+z")
         assert page.inner_text("#title") == "Cluster #6"
         page.keyboard.press("Control+y")
+        assert page.inner_text("#done").startswith("named 75 %")
+        page.wait_for_timeout(1000)  # Chromium hands what a page stores to its next process a moment later
         page.reload()
         assert page.inner_text("#done").startswith("named 75 %")
         with page.expect_download() as download:
