@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from support.browser import CHROMIUM, NEEDS_CHROMIUM, page_from_disk
 
 from imgsearch.report.data import MAX_CLUSTERS, ReportData
 from imgsearch.report.page import write_report
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs a Chromium: apt-get install chromium")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=NEEDS_CHROMIUM)
 HOSTILE = '<img src=x onerror="document.title=\'owned\'"></script><script>document.title="owned"</script>'
 
 
@@ -50,17 +49,8 @@ def visible(page: Any, selector: str) -> int:
 
 
 def test_a_page_from_disk_filters_colours_and_zooms(tmp_path: Path) -> None:
-    from playwright.sync_api import sync_playwright
-
     where = write_report(collection(tmp_path), tmp_path)
-    errors, requests = list[str](), list[str]()
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 400, "height": 900}, reduced_motion="reduce")
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-        page.on("request", lambda request: requests.append(request.url))
-        page.goto(where.as_uri())
+    with page_from_disk(where) as (page, errors, requests):
         assert page.evaluate("document.documentElement.scrollWidth") == 400
         assert visible(page, "article.cluster") == MAX_CLUSTERS
         assert visible(page, ".smaller") == 3
@@ -89,6 +79,5 @@ def test_a_page_from_disk_filters_colours_and_zooms(tmp_path: Path) -> None:
         page.click("#cluster-0 .pic >> nth=0")
         assert page.inner_text(".about").startswith("label=pump · site=A")
         assert page.title() == "Shop"
-        browser.close()
     assert not errors
     assert all(url.startswith("file:") for url in requests)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.browser import CHROMIUM, NEEDS_CHROMIUM
 from support.review import Drawn, write
 
 from imgsearch.config import ReviewConfig
@@ -16,8 +16,7 @@ from imgsearch.lake.delta_folder import DeltaFolder
 from imgsearch.review.review import build, listen
 from imgsearch.tables import DUPLICATES, LABELS
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs a Chromium: apt-get install chromium")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=NEEDS_CHROMIUM)
 HOSTILE = '<img src=x onerror="document.title=\'owned\'"><script>document.title="owned"</script>'
 
 

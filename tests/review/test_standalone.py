@@ -6,12 +6,12 @@ import csv
 import io
 import json
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import open_page  # type: ignore[import-not-found]
+from support.browser import CHROMIUM, NEEDS_CHROMIUM, page_from_disk
 from support.review import Drawn, write
 
 from imgsearch.config import ReviewConfig
@@ -20,7 +20,6 @@ from imgsearch.lake.delta_folder import DeltaFolder
 from imgsearch.review import review, standalone
 from imgsearch.tables import IMAGES
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 HOSTILE = '</script><img src=x onerror="document.title=\'owned\'"><script>document.title="owned"</script>\u202e'
 
 
@@ -81,18 +80,9 @@ def test_many_clusters_have_fewer_pictures_each(drawn: Drawn, tmp_path: Path, mo
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [".imgsearch-review", "index.html", "pictures"]
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs a Chromium: apt-get install chromium")
+@pytest.mark.skipif(CHROMIUM is None, reason=NEEDS_CHROMIUM)
 def test_a_session_from_disk(written: Path) -> None:
-    from playwright.sync_api import sync_playwright
-
-    errors, requests = list[str](), list[str]()
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 400, "height": 900}, reduced_motion="reduce")
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-        page.on("request", lambda request: requests.append(request.url))
-        page.goto((written / "index.html").as_uri())
+    with page_from_disk(written / "index.html") as (page, errors, requests):
         assert page.inner_text("#title") == "Cluster #9"
         assert page.evaluate("document.documentElement.scrollWidth") == 400
         assert page.eval_on_selector("#central img", "image => image.complete && image.naturalWidth") == 40
@@ -116,6 +106,5 @@ def test_a_session_from_disk(written: Path) -> None:
         page.click("#open")
         assert page.eval_on_selector_all("#all button", "found => found.map((e) => e.dataset.id)") == ["0"]
         assert page.title() == "imgsearch review"
-        browser.close()
     assert not errors
     assert all(url.startswith(("file:", "blob:")) for url in requests)
