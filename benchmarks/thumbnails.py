@@ -31,7 +31,7 @@ from imgsearch.encoders.embedding import embed_files  # noqa: E402
 from imgsearch.encoders.encoder import DEFAULT, resolve  # noqa: E402
 from imgsearch.encoders.graphs import graph_of  # noqa: E402
 from imgsearch.encoders.runtime import load_runtime  # noqa: E402
-from imgsearch.images.decode import DecodeLimits, decode, decode_with_thumbnail  # noqa: E402
+from imgsearch.images.decode import DecodeLimits, decode, decode_views  # noqa: E402
 from imgsearch.report.thumbnails import thumbnail  # noqa: E402
 from imgsearch.terminal import render_table  # noqa: E402
 
@@ -45,7 +45,7 @@ def contestants(encoder_name: str) -> dict[str, Callable[[bytes], Any]]:
     how = ((p.height, p.width), DecodeLimits(), p.resample, p.fit, p.resize_to)
     return {
         DECODE: lambda content: decode(content, *how),
-        BOTH: lambda content: decode_with_thumbnail(content, *how),
+        BOTH: lambda content: decode_views(content, *how, thumbnail=True),
         AGAIN: thumbnail,
         EMBED: lambda content: embed_files([lambda: content], runtime, p, encoder.dim, how[1]),
     }

@@ -15,9 +15,18 @@ MAX_FILE = 2_000_000_000  # what a value of a table can hold
 WAREHOUSE_HELP = "where the tables are: a folder or URI, or catalog.schema"
 
 
+def ways_of(augment: str) -> tuple[str, ...]:
+    """The ways that an ``--augment`` names, each once, in order.
+
+    >>> ways_of("rotate, flip,flip")
+    ('flip', 'rotate')
+    """
+    return tuple(sorted({way.strip() for way in augment.split(",")}))
+
+
 def _check_ways(augment: str | None, ways: tuple[str, ...], hint: str) -> None:
     """Refuse an ``--augment`` with another way than ``ways``. ``None`` passes."""
-    if augment is not None and not {way.strip() for way in augment.split(",")} <= set(ways):
+    if augment is not None and not set(ways_of(augment)) <= set(ways):
         raise UserError.option("augment", augment, hint)
 
 

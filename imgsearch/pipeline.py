@@ -50,9 +50,7 @@ def prepare(spark: SparkSession, config: PipelineConfig, steps: Steps) -> tuple[
     steps("ingest")
     first = print_summary(ingest.run(spark, IngestConfig(input=config.input, warehouse=w, exif=config.exif)))
     steps("embed")
-    network = EmbedConfig(
-        warehouse=w, encoder=config.encoder, thumbnails=config.thumbnails, regions=config.regions
-    )  # fmt: skip
+    network = EmbedConfig(warehouse=w, encoder=config.encoder, thumbnails=config.thumbnails, regions=config.regions)
     print_summary(embed.run(spark, network))
     steps("compress")
     projection = CompressConfig(warehouse=w, n_components=config.n_components, encoder=config.encoder)

@@ -140,17 +140,20 @@ EMBEDDINGS = TableSpec(
 
 #: The columns of a region's box.
 BOX = ("region_x", "region_y", "region_w", "region_h")
-#: Parts of images have tables of their own: every reader of ``embeddings`` and ``vectors`` counts and reads images.
-REGIONS = TableSpec(
-    "regions",
-    """
-    image_id STRING NOT NULL,
-    encoder_id STRING NOT NULL,
-    region INT NOT NULL COMMENT 'number of this part of the image, from 1; the whole image is in embeddings',
+_BOX = """
     region_x FLOAT NOT NULL COMMENT 'left edge, as a share of the picture''s width as displayed, 0..1',
     region_y FLOAT NOT NULL COMMENT 'upper edge, as a share of its height',
     region_w FLOAT NOT NULL COMMENT 'width, as a share of the picture''s',
-    region_h FLOAT NOT NULL COMMENT 'height, as a share of the picture''s',
+    region_h FLOAT NOT NULL COMMENT 'height, as a share of the picture''s'
+""".strip()
+#: Parts of images have tables of their own: every reader of ``embeddings`` and ``vectors`` counts and reads images.
+REGIONS = TableSpec(
+    "regions",
+    f"""
+    image_id STRING NOT NULL,
+    encoder_id STRING NOT NULL,
+    region INT NOT NULL COMMENT 'number of this part of the image, from 1; the whole image is in embeddings',
+    {_BOX},
     embedding BINARY NOT NULL COMMENT 'packed little-endian float32, unit length',
     embedded_at TIMESTAMP
     """,
@@ -195,14 +198,11 @@ VECTORS = TableSpec(
 
 REGION_VECTORS = TableSpec(
     "region_vectors",
-    """
+    f"""
     image_id STRING NOT NULL,
     projection_id STRING NOT NULL,
     region INT NOT NULL COMMENT 'number of this part of the image, from 1; the whole image is in vectors',
-    region_x FLOAT NOT NULL COMMENT 'left edge, as a share of the picture''s width as displayed, 0..1',
-    region_y FLOAT NOT NULL COMMENT 'upper edge, as a share of its height',
-    region_w FLOAT NOT NULL COMMENT 'width, as a share of the picture''s',
-    region_h FLOAT NOT NULL COMMENT 'height, as a share of the picture''s',
+    {_BOX},
     vector BINARY NOT NULL COMMENT 'packed little-endian, unit length; as in vectors'
     """,
     key=("image_id", "projection_id", "region"),

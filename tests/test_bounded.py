@@ -113,6 +113,7 @@ BOUNDS: dict[str, str] = {
     "retrieval/matches.py:_numbered": "one row a query",
     "retrieval/queries.py:_csv_table": "the rows of the user's CSV",
     "retrieval/region_join.py:search_regions": "one row",
+    "retrieval/search.py:_verified": "one row of counts",
     "retrieval/queries.py:_embedded_within": "one row of counts",
     "retrieval/queries.py:_project": "one vector a query",
     "retrieval/queries.py:_from_vectors": "one vector a query",

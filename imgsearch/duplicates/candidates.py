@@ -18,7 +18,7 @@ from imgsearch.encoders.view_rows import LAYOUT, NETWORK
 from imgsearch.keys import order_keys
 from imgsearch.lake.batches import Batches
 from imgsearch.lake.shared import Shared, share
-from imgsearch.retrieval.hash_ranges import hash_between
+from imgsearch.retrieval.hash_ranges import hash_parts
 from imgsearch.retrieval.join import queries_per_pass, search
 from imgsearch.vectors import Ids, unpack
 
@@ -53,8 +53,8 @@ def _met(asking: DataFrame, gallery: DataFrame, space: str, stage: Stage) -> lis
         return [stage(asking.sparkSession.createDataFrame([], CANDIDATE_SCHEMA), "asked")]
     dim = len(first["vector"]) // 4
     n_blocks = max(1, -(-asking.count() // min(BLOCK, queries_per_pass(asking.sparkSession, NEAREST[space], dim))))
-    blocks = [asking.where(hash_between(i / n_blocks, (i + 1) / n_blocks)) for i in range(n_blocks)]
-    return [stage(_asked(block, gallery.select("image_id", "vector"), dim, space), "asked") for block in blocks]
+    rows = gallery.select("image_id", "vector")
+    return [stage(_asked(asking.where(part), rows, dim, space), "asked") for part in hash_parts(n_blocks)]
 
 
 def _asked(block: DataFrame, gallery: DataFrame, dim: int, space: str) -> DataFrame:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from imgsearch.config import DedupConfig
+from imgsearch.config import DedupConfig, ways_of
 from imgsearch.duplicates.candidates import candidates
 from imgsearch.duplicates.grouping import groups
 from imgsearch.duplicates.near import scored
@@ -21,8 +21,7 @@ from imgsearch.encoders.udf import broadcast_graph
 from imgsearch.encoders.view_rows import Viewer, view_rows
 from imgsearch.geometry.frames import Check, checked, feature_rows
 from imgsearch.images.decode import DecodeLimits
-from imgsearch.images.sources import first_paths, with_bytes
-from imgsearch.lake.session import n_tasks
+from imgsearch.images.sources import first_paths, in_tasks
 from imgsearch.lake.store import TableStore
 from imgsearch.projections.projection import Projection
 from imgsearch.projections.spaces import EncoderRecord, gallery_of
@@ -68,18 +67,13 @@ def _views(
     spark = warehouse.spark
     encoder = same_encoder(record.encoder_id, record.name, record.settings)
     graph, shared = broadcast_graph(spark, encoder), spark.sparkContext.broadcast(projection)
-    ways = tuple(sorted({way.strip() for way in str(config.augment).split(",")}))
-    viewer = Viewer(encoder, graph, shared, ways, DecodeLimits())
-    return warehouse.stage(view_rows(_in_tasks(warehouse, files), viewer), "views")
+    viewer = Viewer(encoder, graph, shared, ways_of(str(config.augment)), DecodeLimits())
+    return warehouse.stage(view_rows(in_tasks(warehouse, files, TASK_IMAGES), viewer), "views")
 
 
 def _features(warehouse: TableStore, files: DataFrame, pairs: DataFrame) -> DataFrame:
     """The features of every image that is in a pair."""
     keys = pairs.select(F.explode(F.array(*PAIR)).alias("image_key")).distinct()
     some = files.withColumn("image_key", image_key("image_id")).join(keys, on="image_key", how="left_semi")
-    return warehouse.stage(feature_rows(_in_tasks(warehouse, some.drop("image_key")), DecodeLimits()), "features")
-
-
-def _in_tasks(warehouse: TableStore, files: DataFrame) -> DataFrame:
-    tasks = n_tasks(warehouse.spark, files.count(), TASK_IMAGES)
-    return with_bytes(warehouse, files).repartition(tasks)
+    rows = feature_rows(in_tasks(warehouse, some.drop("image_key"), TASK_IMAGES), DecodeLimits())
+    return warehouse.stage(rows, "features")

@@ -18,7 +18,7 @@ from imgsearch.encoders.region_network import RegionNetwork
 from imgsearch.encoders.regions import Regions, joined, placed
 from imgsearch.encoders.runtime import BATCH, Runtime
 from imgsearch.errors import ImageError
-from imgsearch.images.decode import Decoded, DecodeLimits, decode, decode_with_detail, decode_with_thumbnail
+from imgsearch.images.decode import Decoded, DecodeLimits, decode_views
 from imgsearch.images.quality import quality_batch
 from imgsearch.lake.isolation import OUT_OF_MEMORY
 from imgsearch.vectors import Matrix
@@ -79,10 +79,7 @@ def _pixels(
     size = (preprocessing.height, preprocessing.width)
     how = (limits, preprocessing.resample, preprocessing.fit, preprocessing.resize_to)
     try:
-        content = source()
-        if detail is not None:
-            return decode_with_detail(content, size, detail, *how, thumbnail=thumbnails)
-        return decode_with_thumbnail(content, size, *how) if thumbnails else Decoded(decode(content, size, *how), None)
+        return decode_views(source(), size, *how, thumbnail=thumbnails, detail=detail)
     except ImageError as e:
         return e
     except MemoryError:
@@ -96,13 +93,13 @@ def _embed_chunk(chunk: Sequence[Decoded | ImageError], runtime: Runtime, dim: i
     regions = runtime.no_regions(len(chunk)) if isinstance(runtime, RegionNetwork) else None
     if pictures:
         good, pixels = list(pictures), np.stack([decoded.pixels for decoded in pictures.values()])
-        if regions is None or not isinstance(runtime, RegionNetwork):
-            rows[good] = runtime(pixels)
-        else:
+        if isinstance(runtime, RegionNetwork) and regions is not None:
             details = np.stack([decoded.detail for decoded in pictures.values()])  # type: ignore[misc]
             rows[good], some = runtime.with_regions(pixels, details)
             regions.boxes[good] = placed(some.boxes, [decoded.frame for decoded in pictures.values()])
             regions.embeddings[good] = some.embeddings
+        else:
+            rows[good] = runtime(pixels)
         marks[good] = quality_batch(pixels)
     errors = [d if isinstance(d, ImageError) else _unusable(row) for d, row in zip(chunk, rows, strict=True)]
     return Embedded(rows, marks, errors, [None if isinstance(d, ImageError) else d.thumbnail for d in chunk], regions)

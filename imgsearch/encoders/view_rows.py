@@ -5,8 +5,8 @@ A view has a vector in one of two spaces: ``NETWORK`` (embedded and projected) o
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -22,7 +22,7 @@ from imgsearch.encoders.views import embed_views, view_names
 from imgsearch.errors import ImageError
 from imgsearch.images.decode import DecodeLimits, decode
 from imgsearch.lake.batches import Batches
-from imgsearch.lake.local_files import content_of
+from imgsearch.lake.local_files import own_contents
 from imgsearch.lake.lost_workers import is_retry
 from imgsearch.projections.projection import Projection
 
@@ -55,21 +55,17 @@ def view_batches(viewer: Viewer) -> Callable[[Batches], Batches]:
         runtime = worker_runtime(viewer.encoder, viewer.graph, 1)
         limits = replace(viewer.limits, apart=viewer.limits.apart or is_retry())
         for batch in batches:
-            for image_id, path, content in zip(*(batch.column(i).to_pylist() for i in range(3)), strict=True):
-                try:
-                    data = content_of(path, content, limits.memory)
-                    if hashlib.sha256(data).hexdigest() == image_id:
-                        yield _rows(image_id, data, viewer, runtime, limits)
-                except ImageError:  # `embed` said why, or the file has changed since
-                    continue
+            for image_id, data in own_contents(batch, limits.memory):
+                with suppress(ImageError):  # `embed` said why
+                    yield _rows(image_id, data, viewer, runtime, limits)
 
     return look
 
 
 def _rows(image_id: str, data: bytes, viewer: Viewer, runtime: Runtime, limits: DecodeLimits) -> pa.RecordBatch:
     how, names = viewer.encoder.preprocessing, view_names(viewer.ways)
-    embedded = viewer.projection.value.apply(embed_views(data, names, runtime, how, limits))
     pixels = decode(data, (how.height, how.width), limits, how.resample, how.fit, how.resize_to)
+    embedded = viewer.projection.value.apply(embed_views(data, names, runtime, how, limits, pixels))
     rows = [(NETWORK, name, vector) for name, vector in zip(names, embedded, strict=True)]
     rows += [(LAYOUT, name, vector) for name, vector in layouts(pixels, viewer.ways).items()]
     usable = [row for row in rows if row[2].any()]

@@ -34,22 +34,28 @@ def view_names(ways: Iterable[str]) -> tuple[str, ...]:
 
 
 def embed_views(
-    content: bytes, names: Sequence[str], runtime: Runtime, preprocessing: Preprocessing, limits: DecodeLimits
+    content: bytes,
+    names: Sequence[str],
+    runtime: Runtime,
+    preprocessing: Preprocessing,
+    limits: DecodeLimits,
+    pixels: Pixels | None = None,
 ) -> Matrix:
-    """(n, dim) float32, unit rows: the embeddings of the views ``names``. Raises ``ImageError`` as ``decode`` does."""
-    size = (preprocessing.height, preprocessing.width)
-    pictures = []
-    if set(names) - set(_PLACES):
-        pixels = decode(content, size, limits, preprocessing.resample, preprocessing.fit, preprocessing.resize_to)
-        pictures += [turned(pixels, name) for name in names if name not in _PLACES]
-    if set(names) & set(_PLACES):
+    """(n, dim) float32, unit rows: the embeddings of the views ``names``. Raises ``ImageError`` as ``decode`` does.
+
+    ``pixels``: the picture as the network takes it, where it was decoded already.
+    """
+    size, how = (preprocessing.height, preprocessing.width), (preprocessing.resample, preprocessing.fit)
+    pictures: dict[str, Pixels] = {}
+    if whole := [name for name in names if name not in _PLACES]:
+        pixels = decode(content, size, limits, *how, preprocessing.resize_to) if pixels is None else pixels
+        pictures |= {name: turned(pixels, name) for name in whole}
+    if parts := [name for name in names if name in _PLACES]:
         large = round(size[0] / CROP), round(size[1] / CROP)
         resize_to = preprocessing.resize_to and max(*large, round(preprocessing.resize_to / CROP))
-        pixels = decode(content, large, limits, preprocessing.resample, preprocessing.fit, resize_to)
-        pictures += [cropped(pixels, name, size) for name in names if name in _PLACES]
-    order = [name for name in names if name not in _PLACES] + [name for name in names if name in _PLACES]
-    rows = runtime(np.stack(pictures))
-    return rows[[order.index(name) for name in names]]
+        larger = decode(content, large, limits, *how, resize_to)
+        pictures |= {name: cropped(larger, name, size) for name in parts}
+    return runtime(np.stack([pictures[name] for name in names]))
 
 
 def turned(pixels: Pixels, name: str) -> Pixels:

@@ -5,8 +5,8 @@ Features are some 50 kB an image and travel to each pair that the image is in. T
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ from imgsearch.geometry.overlay import NOTHING
 from imgsearch.images.decode import DecodeLimits
 from imgsearch.keys import order_keys
 from imgsearch.lake.batches import Batches
-from imgsearch.lake.local_files import content_of
+from imgsearch.lake.local_files import own_contents
 from imgsearch.lake.lost_workers import is_retry
 
 FEATURE_SCHEMA = "image_key bigint, features binary"
@@ -55,14 +55,10 @@ def feature_batches(limits: DecodeLimits) -> Callable[[Batches], Batches]:
         bounds = replace(limits, apart=limits.apart or is_retry())
         for batch in batches:
             ids, packed = [], []
-            for image_id, path, content in zip(*(batch.column(i).to_pylist() for i in range(3)), strict=True):
-                try:
-                    data = content_of(path, content, bounds.memory)
-                    if hashlib.sha256(data).hexdigest() == image_id:
-                        packed.append(features_of(data, bounds).packed())
-                        ids.append(image_id)
-                except ImageError:  # no features: the check abstains
-                    continue
+            for image_id, data in own_contents(batch, bounds.memory):
+                with suppress(ImageError):  # no features: the check abstains
+                    packed.append(features_of(data, bounds).packed())
+                    ids.append(image_id)
             if ids:
                 keys = pa.array(order_keys(pa.array(ids, pa.string())))
                 yield pa.RecordBatch.from_arrays([keys, pa.array(packed, pa.binary())], names=["image_key", "features"])

@@ -52,8 +52,7 @@ __all__ = [
     "Header",
     "ImageError",
     "decode",
-    "decode_with_detail",
-    "decode_with_thumbnail",
+    "decode_views",
     "read_header",
 ]
 
@@ -88,33 +87,22 @@ def decode(
     recipe for classification). Raises ``ImageError`` for whatever is wrong with the file (``formats.REASONS``) and
     ``ValueError`` for a request that makes no sense.
     """
-    return _decoded(content, _Request(size, limits or DecodeLimits(), _resampling(resample), fit, resize_to)).pixels
+    return decode_views(content, size, limits, resample, fit, resize_to).pixels
 
 
-def decode_with_thumbnail(
+def decode_views(
     content: bytes | memoryview,
     size: tuple[int, int],
-    limits: DecodeLimits | None = None,
-    resample: str = "bicubic",
-    fit: str = "squash",
-    resize_to: int | None = None,
-) -> Decoded:
-    """As ``decode``, with a thumbnail of the whole picture, made of the same decoded pixels."""
-    return _decoded(content, _Request(size, limits or DecodeLimits(), _resampling(resample), fit, resize_to, True))
-
-
-def decode_with_detail(
-    content: bytes | memoryview,
-    size: tuple[int, int],
-    detail: tuple[int, int],
     limits: DecodeLimits | None = None,
     resample: str = "bicubic",
     fit: str = "squash",
     resize_to: int | None = None,
     *,
     thumbnail: bool = False,
+    detail: tuple[int, int] | None = None,
 ) -> Decoded:
-    """As ``decode``, with the same view of the picture at the size ``detail``, made of the same decoded pixels.
+    """As ``decode``, with more views of the same decoded pixels: a thumbnail of the whole picture, and what the network
+    sees at the size ``detail``.
 
     A picture much larger than ``size`` was reduced to no less than twice that; ``detail`` is made of what is left.
     """

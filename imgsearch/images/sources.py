@@ -14,6 +14,7 @@ from imgsearch.errors import UserError
 from imgsearch.images.columns import column_notes, free_names
 from imgsearch.images.source_tables import table_rows
 from imgsearch.lake.files import Listing, find_files, with_content
+from imgsearch.lake.session import n_tasks
 from imgsearch.lake.store import TableStore, read_any
 from imgsearch.places import SCHEME
 from imgsearch.tables import CONTENTS
@@ -35,6 +36,12 @@ def with_bytes(warehouse: TableStore, images: DataFrame) -> DataFrame:
     from_table = images.join(contents, on="image_id", how="inner")
     elsewhere = images.join(contents.select("image_id"), on="image_id", how="left_anti")
     return from_table.unionByName(with_content(warehouse.spark, elsewhere))
+
+
+def in_tasks(warehouse: TableStore, images: DataFrame, per_task: int) -> DataFrame:
+    """``with_bytes``, some ``per_task`` images in each task."""
+    tasks = n_tasks(warehouse.spark, images.count(), per_task)
+    return with_bytes(warehouse, images).repartition(tasks)
 
 
 def read_source(

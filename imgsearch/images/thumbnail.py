@@ -44,6 +44,11 @@ def as_jpeg(picture: Image.Image, quality: int = QUALITY) -> bytes:
     content = _encoded(picture, quality)
     if max(picture.size) > THUMBNAIL_SIZE:
         return content
+    return within_bytes(picture, content)
+
+
+def within_bytes(picture: Image.Image, content: bytes) -> bytes:
+    """``content``, the JPEG of an RGB picture, or a smaller one where it has more than ``MAX_BYTES``."""
     for size, less in SMALLER:
         if len(content) <= MAX_BYTES:
             break

@@ -6,7 +6,9 @@ a reason, and whatever is no regular file is never opened.
 
 from __future__ import annotations
 
+import contextlib
 import glob
+import hashlib
 import os
 import re
 import stat
@@ -174,6 +176,16 @@ def file_row(path: str, inside: str | None = None, *, follow_links: bool = True)
 def content_of(path: str, content: bytes | None, max_bytes: int | None = None) -> bytes:
     """``content`` where it came along, else the file's bytes. Raises as ``read_local``."""
     return content if content is not None else read_local(path, max_bytes)
+
+
+def own_contents(batch: pa.RecordBatch, max_bytes: int | None = None) -> Iterator[tuple[str, bytes]]:
+    """(image_id, path, content or null) rows → (image_id, bytes) of each file that is that image still: its bytes have
+    the sha-256 ``image_id``. A row whose file cannot be read, or has changed, is left out."""
+    for image_id, path, content in zip(*(batch.column(i).to_pylist() for i in range(3)), strict=True):
+        with contextlib.suppress(ImageError):
+            data = content_of(path, content, max_bytes)
+            if hashlib.sha256(data).hexdigest() == image_id:
+                yield image_id, data
 
 
 def read_local(path: str, max_bytes: int | None = None) -> bytes:

@@ -9,10 +9,9 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from imgsearch.images.decode import DecodeLimits
-from imgsearch.images.sources import with_bytes
+from imgsearch.images.sources import in_tasks
 from imgsearch.lake.files import read_local
 from imgsearch.lake.lost_workers import is_retry
-from imgsearch.lake.session import n_tasks
 from imgsearch.lake.store import TableStore
 from imgsearch.report.thumbnails import data_uri, thumbnail_of
 from imgsearch.tables import THUMBNAILS
@@ -29,8 +28,7 @@ def thumbnails_of(warehouse: TableStore, files: DataFrame) -> DataFrame:
     kept = stored.join(F.broadcast(files.select("image_id")), on="image_id", how="left_semi")
     lacking = files.join(stored.select("image_id"), on="image_id", how="left_anti")
     lacking = warehouse.stage(lacking, "no-thumbnail")
-    n = lacking.count()
-    made = thumbnails(with_bytes(warehouse, lacking).repartition(n_tasks(warehouse.spark, n, TASK_IMAGES)))
+    made = thumbnails(in_tasks(warehouse, lacking, TASK_IMAGES))
     return kept.select("image_id", "thumbnail").unionByName(made.where("thumbnail IS NOT NULL"))
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from imgsearch.errors import ImageError
 from imgsearch.images.decode import DecodeLimits, decode, read_header
-from imgsearch.images.thumbnail import MAX_BYTES, SMALLER, THUMBNAIL_SIZE, as_jpeg, fitted
+from imgsearch.images.thumbnail import MAX_BYTES, THUMBNAIL_SIZE, as_jpeg, fitted, within_bytes
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -52,12 +52,6 @@ def data_uri(jpeg: bytes) -> str:
 
     Raises ``OSError`` where ``jpeg`` is none.
     """
-    for size, quality in SMALLER:
-        if len(jpeg) <= MAX_BYTES:
-            break
-        picture = Image.open(io.BytesIO(jpeg))
-        picture.thumbnail((size, size))
-        out = io.BytesIO()
-        picture.save(out, "JPEG", quality=quality, optimize=True)
-        jpeg = out.getvalue()
+    if len(jpeg) > MAX_BYTES:
+        jpeg = within_bytes(Image.open(io.BytesIO(jpeg)), jpeg)
     return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode('ascii')}"

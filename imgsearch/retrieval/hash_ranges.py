@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
@@ -13,3 +15,8 @@ def hash_between(low: float, high: float) -> Column:
     digits, most = KEY_DIGITS, 16**KEY_DIGITS
     above = F.col("image_id") >= f"{int(low * most):0{digits}x}"
     return above if high >= 1 else above & (F.col("image_id") < f"{int(high * most):0{digits}x}")
+
+
+def hash_parts(n: int) -> Iterator[Column]:
+    """``n`` parts of all ids, of equal size; together they are all."""
+    return (hash_between(i / n, (i + 1) / n) for i in range(n))

@@ -8,11 +8,13 @@ hands on one row per block of queries; a reducer merges the tasks' rows of a blo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from functools import reduce
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from pyspark.sql import Column, DataFrame, SparkSession
+from numpy.typing import NDArray
+from pyspark.sql import Column, DataFrame, GroupedData, SparkSession
 from pyspark.sql import functions as F
 
 from imgsearch.keys import KEY_DIGITS, order_keys
@@ -68,23 +70,32 @@ def search(
     Returns ``query_row``, ``rank`` (from 1), ``image_key`` (see ``keys``), ``score``; score descending, then id
     ascending, however the gallery is partitioned. More queries than a worker has room for go in several passes.
     """
+
+    def one_pass(part: slice, batch: Queries) -> DataFrame:
+        if nearest is None:
+            return _one_pass(batch, gallery)
+        probed = nearest[part]
+        return _one_pass(batch._replace(probes=probes_of(probed)), probed_rows(gallery, probed))
+
     per_pass = queries_per_pass(gallery.sparkSession, top_k, queries.shape[1])
-    ranked: DataFrame | None = None
-    for start in range(0, max(1, len(queries)), per_pass):
+    return in_passes(request_of(queries, own, top_k, min_score), per_pass, one_pass)
+
+
+def request_of(queries: Matrix, own: Ids | None, top_k: int, min_score: float) -> Queries:
+    """``search``'s arguments as one request, of all rows."""
+    excluded = np.full(len(queries), NOBODY, np.int64) if own is None else own
+    return Queries(queries, excluded, top_k, min_score, None)
+
+
+def in_passes(request: Queries, per_pass: int, one_pass: Callable[[slice, Queries], DataFrame]) -> DataFrame:
+    """The rows of ``one_pass`` for each ``per_pass`` queries; ``query_row`` counts through all of them."""
+    ranked = []
+    for start in range(0, max(1, len(request.vectors)), per_pass):
         part = slice(start, start + per_pass)
-        probed = None if nearest is None else nearest[part]
-        batch = Queries(
-            np.ascontiguousarray(queries[part]),
-            np.full(len(queries[part]), NOBODY, np.int64) if own is None else own[part],
-            top_k,
-            min_score,
-            None if probed is None else probes_of(probed),
-        )
-        rows = _one_pass(batch, gallery if probed is None else probed_rows(gallery, probed))
-        rows = rows.withColumn("query_row", F.col("query_row") + F.lit(start)) if start else rows
-        ranked = rows if ranked is None else ranked.unionByName(rows)
-    assert ranked is not None
-    return ranked
+        batch = request._replace(vectors=np.ascontiguousarray(request.vectors[part]), own=request.own[part])
+        rows = one_pass(part, batch)
+        ranked.append(rows.withColumn("query_row", F.col("query_row") + F.lit(start)) if start else rows)
+    return reduce(DataFrame.unionByName, ranked)
 
 
 def queries_per_pass(spark: SparkSession, top_k: int, dim: int) -> int:
@@ -117,12 +128,13 @@ def _one_pass(batch: Queries, gallery: DataFrame) -> DataFrame:
     slots = n_slots(spark)
     columns = ["image_id", "vector"] + (["cluster_id"] if batch.probes is not None else [])
     partial = gallery.select(*columns).coalesce(slots * 2).mapInArrow(partial_topk(shared), PARTIAL_SCHEMA)
+    return by_blocks(partial, batch).applyInArrow(merge_blocks(batch.block), RANKED_SCHEMA)
+
+
+def by_blocks(partial: DataFrame, batch: Queries) -> GroupedData:
+    """All tasks' rows of each block of queries together, for level two."""
     n_blocks = max(1, -(-len(batch.vectors) // batch.block))
-    return (
-        partial.repartition(min(n_blocks, slots), "block")
-        .groupBy("block")
-        .applyInArrow(merge_blocks(batch.block), RANKED_SCHEMA)
-    )
+    return partial.repartition(min(n_blocks, n_slots(partial.sparkSession)), "block").groupBy("block")
 
 
 def partial_topk(queries: Shared[Queries]) -> Callable[[Batches], Batches]:
@@ -159,18 +171,23 @@ def merge_blocks(block_size: int) -> Callable[[pa.Table], pa.Table]:
     def merge_block(table: pa.Table) -> pa.Table:
         top_k, parts = unpacked_block(table)
         best = merge(parts, top_k)
-        n_queries = len(best.ids)
-        first = table.column("block")[0].as_py() * block_size
-        is_filled = (best.ids >= 0).reshape(-1)
-        columns = {
-            "query_row": np.repeat(np.arange(first, first + n_queries, dtype=np.int32), top_k),
-            "rank": np.tile(np.arange(1, top_k + 1, dtype=np.int32), n_queries),
-            "image_key": best.ids.reshape(-1),
-            "score": best.scores.reshape(-1),
-        }
-        return pa.table({name: pa.array(values[is_filled]) for name, values in columns.items()})
+        return ranked_rows(table.column("block")[0].as_py() * block_size, image_key=best.ids, score=best.scores)
 
     return merge_block
+
+
+def ranked_rows(first: int, *, image_key: Ids, **others: NDArray[Any]) -> pa.Table:
+    """Answers (n_queries, top_k), best first, as rows with ``query_row``, from ``first``, and ``rank``, from 1; slots
+    without an image are left out."""
+    n_queries, top_k = image_key.shape
+    columns = {
+        "query_row": np.repeat(np.arange(first, first + n_queries, dtype=np.int32), top_k),
+        "rank": np.tile(np.arange(1, top_k + 1, dtype=np.int32), n_queries),
+        "image_key": image_key.reshape(-1),
+        **{name: values.reshape(-1) for name, values in others.items()},
+    }
+    is_filled = image_key.reshape(-1) != NOBODY
+    return pa.table({name: pa.array(values[is_filled]) for name, values in columns.items()})
 
 
 def keys_of(image_ids: pa.Array) -> Ids:

@@ -7,9 +7,7 @@ An image that lost a neighbour (``ingest --prune``) asks again. The driver holds
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from imgsearch.config import NeighboursConfig
@@ -17,7 +15,7 @@ from imgsearch.errors import LAUNCHER, UserError
 from imgsearch.lake.runs import RunSummary, Stopwatch, exclusive, finish
 from imgsearch.lake.store import TableStore
 from imgsearch.projections.spaces import current_projection, vectors_of
-from imgsearch.retrieval.hash_ranges import hash_between
+from imgsearch.retrieval.hash_ranges import hash_parts
 from imgsearch.retrieval.join import image_key, queries_per_pass
 from imgsearch.retrieval.neighbour_lists import (
     LISTED,
@@ -56,7 +54,7 @@ def run(spark: SparkSession, config: NeighboursConfig) -> RunSummary:
     new_vectors = vectors.join(new, on="image_id", how="left_semi")
     if n_new < size:
         _offer(warehouse, projection_id, vectors.join(old, on="image_id", how="left_semi"), new_vectors, n_blocks, dim)
-    for part in _parts(n_blocks):
+    for part in hash_parts(n_blocks):
         lists = asked(Block.of(new_vectors.where(part), dim), vectors)
         lists = warehouse.stage(lists, "asked")
         warehouse.insert_new(NEIGHBOURS, lists.withColumn("projection_id", F.lit(projection_id)))
@@ -69,16 +67,12 @@ def lists_of_projection(warehouse: TableStore, projection_id: str) -> DataFrame:
     return warehouse.read_or_empty(NEIGHBOURS).where(F.col("projection_id") == projection_id)
 
 
-def _parts(n: int) -> Iterator[Column]:
-    return (hash_between(i / n, (i + 1) / n) for i in range(n))
-
-
 def _offer(
     warehouse: TableStore, projection_id: str, vectors: DataFrame, new_vectors: DataFrame, n_blocks: int, dim: int
 ) -> None:
     """Let the images of ``vectors``, which have lists, look at the new ones: one commit of the lists that change."""
     lists = lists_of_projection(warehouse, projection_id)
-    for part in _parts(n_blocks):
+    for part in hash_parts(n_blocks):
         candidates = offered(Block.of(new_vectors.where(part), dim), vectors)
         lists = warehouse.stage(with_candidates(lists, candidates), "offered")
     if n_blocks:

@@ -11,7 +11,7 @@ from pyspark import Broadcast
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from imgsearch.config import SearchConfig
+from imgsearch.config import SearchConfig, ways_of
 from imgsearch.encoders.encoder import Encoder, same_encoder
 from imgsearch.encoders.udf import augment_udf, broadcast_graph, embed
 from imgsearch.errors import LAUNCHER, UserError
@@ -159,8 +159,7 @@ def _embedded_within(
     if is_boxed:
         files = cut_boxes(files, limits)
     if augment is not None:
-        ways = tuple(sorted({way.strip() for way in augment.split(",")}))
-        files = files.withColumn("_mean", augment_udf(encoder, graph, limits, ways)("path", "content"))
+        files = files.withColumn("_mean", augment_udf(encoder, graph, limits, ways_of(augment))("path", "content"))
     rows = embed(files, encoder, graph, limits).drop("content")
     rows = (answered(rows) if is_boxed else rows).persist()
     try:

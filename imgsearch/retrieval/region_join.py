@@ -6,7 +6,6 @@ Level one keeps the best of each region number in a task, level two merges them;
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import reduce
 
 import numpy as np
 import pyarrow as pa
@@ -25,10 +24,14 @@ from imgsearch.retrieval.join import (
     PARTIAL_SCHEMA,
     RANKED_SCHEMA,
     Queries,
+    by_blocks,
     image_key,
+    in_passes,
     keys_of,
     packed_blocks,
     queries_per_pass,
+    ranked_rows,
+    request_of,
     unpacked_block,
 )
 from imgsearch.tables import BOX, REGION_VECTORS
@@ -86,22 +89,15 @@ def search_regions(
     rows = whole.unionByName(regions.select("image_id", "region", "vector"))
     n_numbers = 1 + (regions.agg(F.max("region")).collect()[0][0] or 0)
     per_pass = max(1, queries_per_pass(gallery.sparkSession, top_k, queries.shape[1]) // n_numbers)
-    ranked = []
-    for start in range(0, max(1, len(queries)), per_pass):
-        part = np.ascontiguousarray(queries[start : start + per_pass])
-        excluded = np.full(len(part), NOBODY, np.int64) if own is None else own[start : start + per_pass]
-        found = _one_pass(Queries(part, excluded, top_k, min_score, None), rows)
-        ranked.append(found.withColumn("query_row", F.col("query_row") + F.lit(start)) if start else found)
-    return reduce(DataFrame.unionByName, ranked)
+    request = request_of(queries, own, top_k, min_score)
+    return in_passes(request, per_pass, lambda _, batch: _one_pass(batch, rows))
 
 
 def _one_pass(batch: Queries, rows: DataFrame) -> DataFrame:
-    slots = n_slots(rows.sparkSession)
     shared = share(rows.sparkSession, batch)
-    partial = rows.coalesce(slots * 2).mapInArrow(partial_regions(shared), PARTIAL_REGIONS)
-    n_blocks = max(1, -(-len(batch.vectors) // batch.block))
-    blocks = partial.repartition(min(n_blocks, slots), "block").groupBy("block")
-    return blocks.applyInArrow(merge_region_blocks(batch.block), RANKED_REGIONS)
+    rows = rows.coalesce(n_slots(rows.sparkSession) * 2)
+    partial = rows.mapInArrow(partial_regions(shared), PARTIAL_REGIONS)
+    return by_blocks(partial, batch).applyInArrow(merge_region_blocks(batch.block), RANKED_REGIONS)
 
 
 def partial_regions(queries: Shared[Queries]) -> Callable[[Batches], Batches]:
@@ -129,17 +125,8 @@ def merge_region_blocks(block_size: int) -> Callable[[pa.Table], pa.Table]:
     def merge_block(table: pa.Table) -> pa.Table:
         top_k, parts = unpacked_block(table)
         best = merge_regions(list(zip(table.column("region").to_pylist(), parts, strict=True)), top_k)
-        n_queries = len(best.ids)
         first = table.column("block")[0].as_py() * block_size
-        columns = {
-            "query_row": np.repeat(np.arange(first, first + n_queries, dtype=np.int32), top_k),
-            "rank": np.tile(np.arange(1, top_k + 1, dtype=np.int32), n_queries),
-            "image_key": best.ids.reshape(-1),
-            "score": best.scores.reshape(-1),
-            "region": best.regions.reshape(-1),
-        }
-        is_filled = columns["image_key"] != NOBODY
-        return pa.table({name: pa.array(values[is_filled]) for name, values in columns.items()})
+        return ranked_rows(first, image_key=best.ids, score=best.scores, region=best.regions)
 
     return merge_block
 

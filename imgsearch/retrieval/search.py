@@ -168,10 +168,12 @@ def _verified(
 ) -> DataFrame:
     """``matches`` with ``inliers``, verified ones first."""
     checked = warehouse.stage(verified(warehouse, queries, matches, scope.images), "verified")
-    n_checked = checked.where(F.col("inliers").isNotNull()).count()
-    report.details["checked_pairs"] = n_checked
-    report.details["verified"] = checked.where(F.col("inliers") >= VERIFIED).count()
-    if n_open := checked.where((F.col("rank") <= FIRST) & F.col("inliers").isNull()).count():
+    inliers = F.col("inliers")
+    n_checked, n_verified, n_open = checked.agg(
+        F.count(inliers), F.count_if(inliers >= VERIFIED), F.count_if((F.col("rank") <= FIRST) & inliers.isNull())
+    ).collect()[0]
+    report.details.update(checked_pairs=n_checked, verified=n_verified)
+    if n_open:
         report.notes.append(f"{n_open:,} of the first matches were not checked: a picture is not at its place any more")
     return checked
 

@@ -13,8 +13,7 @@ from pyspark.sql import functions as F
 
 from imgsearch.geometry.frames import Check, checked, feature_rows
 from imgsearch.images.decode import DecodeLimits
-from imgsearch.images.sources import first_paths, with_bytes
-from imgsearch.lake.session import n_tasks
+from imgsearch.images.sources import first_paths, in_tasks
 from imgsearch.lake.store import TableStore
 from imgsearch.retrieval.join import image_key
 from imgsearch.retrieval.queries import QueryBatch
@@ -37,8 +36,7 @@ def verified(warehouse: TableStore, queries: QueryBatch, matches: DataFrame, ima
     files = files.join(keys, on="image_key", how="left_semi").select("image_id", "path")
     asked = own.select("image_id", "path").join(files.select("image_id"), on="image_id", how="left_anti")
     looked_at = files.unionByName(asked).dropDuplicates(["image_id"])
-    tasks = n_tasks(warehouse.spark, looked_at.count(), TASK_IMAGES)
-    features = feature_rows(with_bytes(warehouse, looked_at).repartition(tasks), DecodeLimits())
+    features = feature_rows(in_tasks(warehouse, looked_at, TASK_IMAGES), DecodeLimits())
     features = warehouse.stage(features, "features")
     judged = checked(pairs.select("query_row", "left_key", "right_key"), features, Check(copy=False))
     inliers = judged.select("query_row", F.col("right_key").alias("image_key"), "inliers")

@@ -25,7 +25,7 @@ from support.image_files import files, picture, saved, scan_bomb, turned
 from imgsearch.images import decode as decoding
 from imgsearch.images import formats
 from imgsearch.images.boxes import Box
-from imgsearch.images.decode import DecodeLimits, Header, ImageError, decode, decode_with_detail, read_header
+from imgsearch.images.decode import DecodeLimits, Header, ImageError, decode, decode_views, read_header
 from imgsearch.images.formats import DeadlineFile
 
 # Kinds that Pillow alone would show differently, by the rules in core/pixels.py
@@ -436,7 +436,7 @@ def test_detail_is_the_same_view_larger_and_costs_the_picture_nothing(
     out = io.BytesIO()
     Image.radial_gradient("L").convert("RGB").resize(size).save(out, kind, quality=95)
     recipe = (None, "bicubic", fit, resize_to)
-    pixels, _, detail, frame = decode_with_detail(out.getvalue(), (side, side), (2 * side, 2 * side), *recipe)
+    pixels, _, detail, frame = decode_views(out.getvalue(), (side, side), *recipe, detail=(2 * side, 2 * side))
     np.testing.assert_array_equal(pixels, decode(out.getvalue(), (side, side), *recipe))
     assert detail is not None
     assert detail.shape == (2 * side, 2 * side, 3)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from imgsearch.images.decode import DecodeLimits, decode, decode_with_thumbnail
+from imgsearch.images.decode import DecodeLimits, decode, decode_views
 from imgsearch.images.thumbnail import MAX_BYTES, THUMBNAIL_SIZE, as_jpeg
 from imgsearch.report.thumbnails import data_uri, thumbnail
 
@@ -43,7 +43,7 @@ def test_the_network_gets_the_same_pixels_and_the_thumbnail_shows_the_whole(
     exif = Image.Exif()
     exif[0x0112], exif[0x010F] = orientation, "SECRET-CAMERA"
     content = encoded(scene(width, height), form, exif=exif)
-    decoded = decode_with_thumbnail(content, (224, 224))
+    decoded = decode_views(content, (224, 224), thumbnail=True)
     assert np.array_equal(decoded.pixels, decode(content, (224, 224)))
     small, plain = opened(decoded.thumbnail), opened(thumbnail(content))
     assert b"SECRET" not in (decoded.thumbnail or b"")
@@ -54,7 +54,7 @@ def test_the_network_gets_the_same_pixels_and_the_thumbnail_shows_the_whole(
 def test_a_crop_for_the_network_is_not_one_of_the_thumbnail() -> None:
     image = scene(900, 300)
     image.paste((250, 0, 0), (0, 0, 60, 300))
-    decoded = decode_with_thumbnail(encoded(image, "PNG"), (64, 64), fit="crop", resize_to=72)
+    decoded = decode_views(encoded(image, "PNG"), (64, 64), fit="crop", resize_to=72, thumbnail=True)
     small = opened(decoded.thumbnail).convert("RGB")
     assert small.size == (160, 53)
     assert small.getpixel((3, 26))[0] > 200 > 100 > small.getpixel((3, 26))[1]
@@ -62,15 +62,15 @@ def test_a_crop_for_the_network_is_not_one_of_the_thumbnail() -> None:
 
 def test_one_in_a_child_process_comes_back_too() -> None:
     content = encoded(scene(500, 400), "JPEG")
-    apart = decode_with_thumbnail(content, (32, 32), DecodeLimits(apart=True))
-    assert apart.thumbnail == decode_with_thumbnail(content, (32, 32)).thumbnail
+    apart = decode_views(content, (32, 32), DecodeLimits(apart=True), thumbnail=True)
+    assert apart.thumbnail == decode_views(content, (32, 32), thumbnail=True).thumbnail
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "CMYK", "RGBA", "I;16"])
 def test_any_mode_becomes_rgb(mode: str) -> None:
     form = "TIFF" if mode in ("CMYK", "I;16") else "PNG"
     content = encoded(scene(300, 200).convert("L" if mode == "I;16" else mode).convert(mode), form)
-    assert opened(decode_with_thumbnail(content, (224, 224)).thumbnail).mode == "RGB"
+    assert opened(decode_views(content, (224, 224), thumbnail=True).thumbnail).mode == "RGB"
 
 
 def test_a_picture_of_noise_still_fits_a_text_of_a_bi_tool() -> None:
